@@ -1,0 +1,90 @@
+# Everything that a person or CI runs. Each target makes the environment itself; nothing needs activating.
+#   make run         one machine, everything: TimescaleDB, Redis, worker, api, feed, gateway, Envoy
+#   make test        all tests, beside a running `make run`
+#   make gates       every check that CI makes beside the tests
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+SOURCES := server gateway tests migrations
+SOURCES_PRESENT = $(wildcard $(SOURCES))
+
+.PHONY: help run test coverage generate generate-check baseline lock lint contract types imports gates bench format clean
+
+help: ## Lists the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' Makefile
+
+$(STAMP): requirements.lock Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Strikeline needs Python 3.11 or later; name it with PYTHON=python3.x" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Installing the locked packages into $(VENV) …" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+		printf '%s\n%s\n' "$(CURDIR)" "$(CURDIR)/generated/pb" > "$$site/strikeline.pth"
+	@touch $@
+
+run: $(STAMP) ## Starts everything on this machine; ARGS="--feed replay --path FILE" is passed on
+	@exec python -m server dev $(ARGS)
+
+test: $(STAMP) ## Runs all tests; ARGS="-k word" is passed on
+	@python -m pytest $(ARGS)
+
+coverage: $(STAMP) ## Runs all tests and reports which lines they reach
+	@python -m coverage erase
+	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml python -m pytest --cov --cov-report= $(ARGS)
+	@python -m coverage report
+
+generate: $(STAMP) ## Makes generated/ from protos/
+	@buf format -w protos
+	@python -m server.contract.plugins.generate
+
+generate-check: $(STAMP) ## Proves that generated/ is fresh
+	@python -m server.contract.plugins.generate --check
+
+baseline: $(STAMP) ## On a release: keeps the contract that later ones must not break
+	@python -m server.contract.plugins.generate
+	@cp generated/descriptors.binpb protos/baseline.binpb
+
+lock: $(STAMP) ## Renews requirements.lock from requirements.in
+	@command -v uv > /dev/null || { echo "this target needs uv" >&2; exit 1; }
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+		requirements.in -o requirements.lock
+
+lint: $(STAMP) ## Style of the Python code
+	@ruff check .
+	@ruff format --check .
+
+contract: $(STAMP) ## Style and compatibility of the contract, freshness of what is made from it
+	@buf format --diff --exit-code protos
+	@python -m server.contract.plugins.image protos build build/descriptors
+	@buf lint build/image.binpb
+	@test ! -f protos/baseline.binpb || buf breaking build/image.binpb --against protos/baseline.binpb --exclude-imports
+	@python -m server.contract.plugins.generate --check
+
+types: $(STAMP) ## mypy --strict
+	@mypy
+
+imports: $(STAMP) ## Who may import whom
+	@lint-imports --no-cache
+
+gates: lint contract types imports ## Every check beside the tests (tests/quality belongs to the tests)
+
+bench: $(STAMP) ## Measures; best on an idle machine
+	@python -m tests.performance $(ARGS)
+
+format: $(STAMP) ## Brings code and contract into the usual form
+	@ruff check --fix-only --quiet .
+	@ruff format --quiet .
+	@buf format -w protos
+
+clean: ## Removes what make made, the development data excepted
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov

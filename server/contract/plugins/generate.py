@@ -1,0 +1,75 @@
+"""Makes everything under `generated/` from `protos/`, or proves that it is fresh.
+
+    python -m server.contract.plugins.generate [--check]
+
+With --check the files are made in a temporary folder and compared; nothing is changed and a difference is named.
+"""
+
+import filecmp
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from server.contract.plugins import image
+
+PROTOS, BUILD, GENERATED = Path("protos"), Path("build"), Path("generated")
+FOLDERS = ("pb", "clients")
+
+
+def generate(root: Path) -> None:
+    """Fills ROOT/generated. Must run in the project folder with the environment's programs on the path."""
+    image.main(str(PROTOS), str(BUILD), str(root / GENERATED))
+    subprocess.run(["buf", "generate", "--output", str(root)], check=True, stderr=subprocess.PIPE, text=True)
+    for stub in (root / GENERATED / "pb").rglob("*_pb2_grpc.pyi"):
+        if not stub.with_suffix(".py").exists():
+            stub.unlink()  # the file declares no service
+
+
+def _files(root: Path) -> set[Path]:
+    return {path.relative_to(root) for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+
+
+def differences(fresh: Path, committed: Path) -> Iterator[str]:
+    """One sentence for each file that is missing, left over or different in `committed`."""
+    made, present = _files(fresh), _files(committed)
+    yield from (f"missing: {path}" for path in sorted(made - present))
+    yield from (f"left over: {path}" for path in sorted(present - made))
+    for path in sorted(made & present):
+        if not filecmp.cmp(fresh / path, committed / path, shallow=False):
+            yield f"different: {path}"
+
+
+def check() -> int:
+    """Exit status: 1 and a list on standard error when `generated/` is stale."""
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Path(folder))
+        found = list(differences(Path(folder) / GENERATED, GENERATED))
+    for line in found:
+        print(line, file=sys.stderr)
+    if found:
+        print("generated/ is stale: run `make generate` and commit the result", file=sys.stderr)
+    return 1 if found else 0
+
+
+def main(arguments: list[str]) -> int:
+    """Generates, or checks when the arguments say so."""
+    try:
+        if "--check" in arguments:
+            return check()
+        for folder in FOLDERS:
+            shutil.rmtree(GENERATED / folder, ignore_errors=True)
+        generate(Path())
+    except image.CompileError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(error.stderr or error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
