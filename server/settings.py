@@ -1,0 +1,175 @@
+"""Every setting of the server's roles: frozen, typed, one documented field each, read once from `STRIKELINE_<FIELD>`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class SettingError(ValueError):
+    """A setting is missing or out of its range; the text names the variable."""
+
+
+def _seconds(default: float) -> float:
+    return typing.cast(float, field(default=default, metadata={"above": 0}))
+
+
+def _count(default: int, minimum: int = 1) -> int:
+    return typing.cast(int, field(default=default, metadata={"minimum": minimum}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings shared by all roles. Durations are seconds, sizes are bytes."""
+
+    environment: str = "production"
+    """`development`, `staging` or `production`. Only development tolerates a database superuser and generated keys."""
+
+    namespace: str = "strikeline"
+    """Prefix of every Redis key, so that several systems can share one Redis."""
+
+    instance: str = ""
+    """Name of this process that survives its restart, such as `worker-1`. Empty: host and process id, which never come back."""
+
+    database_url: str = ""
+    """PostgreSQL of the api role (`strikeline_api`)."""
+
+    worker_database_url: str = ""
+    """PostgreSQL of the worker, feed and account commands (`strikeline_worker`)."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Redis for logs, quotas and leases of quota."""
+
+    grpc_address: str = "127.0.0.1:50051"
+    """Where the api role listens."""
+
+    metrics_port: int = _count(0, 0)
+    """Loopback port of `/metrics`. 0: none."""
+
+    jwks: str = ""
+    """File with the public keys (JWKS) that tokens are verified with."""
+
+    token_issuer: str = "strikeline-dev"
+    """Required `iss` of tokens."""
+
+    token_audience: str = "strikeline"
+    """Required `aud` of tokens."""
+
+    stream_secret: str = ""
+    """Key of the MAC in resume tokens and of stream tickets, at least 32 characters. The same on every replica."""
+
+    reflection: bool = False
+    """Serve gRPC reflection."""
+
+    pool_size: int = _count(20)
+    """Most database connections of this process."""
+
+    pool_acquire_timeout: float = _seconds(5.0)
+    """Longest wait for a connection."""
+
+    statement_timeout: float = _seconds(5.0)
+    """Longest interactive statement."""
+
+    batch_statement_timeout: float = _seconds(30.0)
+    """Longest statement of a worker or an import."""
+
+    redis_timeout: float = _seconds(1.0)
+    """Longest single Redis operation (blocking reads add their block time)."""
+
+    tick_shards: int = _count(1)
+    """Shards of the tick log by underlying. The same for feed, worker and api."""
+
+    m2m_slots: int = _count(1)
+    """Slots of the M2M stage, by account."""
+
+    lease_duration: float = _seconds(3.0)
+    """How long a slot belongs to a worker that does not renew."""
+
+    lease_renewal: float = _seconds(1.0)
+    """Time between renewals."""
+
+    commit_interval: float = _seconds(0.1)
+    """Shortest time between two commits of a slot."""
+
+    checkpoint_interval: float = _seconds(10.0)
+    """Time between full checkpoints."""
+
+    log_retention: float = _seconds(120.0)
+    """How long log entries stay readable for resuming streams, behind the committed position."""
+
+    log_max_entries: int = _count(200_000)
+    """Most entries of a log; a feed waits before it exceeds this."""
+
+    freshness_bound: float = _seconds(60.0)
+    """Market time after which a price is too old for a mark-to-market."""
+
+    stale_after: float = _seconds(3.0)
+    """Silence of a feed within a session after which streams say STALE."""
+
+    streams_per_user: int = _count(10)
+    """Most open streams of one user."""
+
+    streams_per_address: int = _count(20)
+    """Most open streams of one network address."""
+
+    subscriber_queue_events: int = _count(20_000)
+    """Most events that wait for one slow consumer."""
+
+    subscriber_queue_bytes: int = _count(1_000_000)
+    """Most bytes that wait for one slow consumer."""
+
+    subscriber_queue_age: float = _seconds(5.0)
+    """Longest time that an event waits for a slow consumer before conflation or disconnection."""
+
+    quota_tier: str = "free"
+    """Default tier of rate limits: `free`, `premium`, `internal` or `benchmark`."""
+
+    drain_grace: float = _seconds(5.0)
+    """Time that running calls get on shutdown."""
+
+    log_level: str = "INFO"
+    """Lowest level that is logged."""
+
+
+T = typing.TypeVar("T")
+
+
+def load(kind: type[T], environ: Mapping[str, str] | None = None) -> T:
+    """Reads a settings dataclass from the environment.
+
+    Raises SettingError that names the variable when a value cannot be parsed or is out of range.
+    """
+    source = os.environ if environ is None else environ
+    hints = typing.get_type_hints(kind)
+    values: dict[str, object] = {}
+    for item in dataclasses.fields(kind):  # type: ignore[arg-type]
+        variable = f"STRIKELINE_{item.name.upper()}"
+        text = source.get(variable)
+        if text is None:
+            continue
+        value = _parse(variable, text, hints[item.name])
+        _check(variable, value, item.metadata)
+        values[item.name] = value
+    return kind(**values)
+
+
+def _parse(variable: str, text: str, kind: type) -> object:
+    if kind is bool:
+        if text.lower() not in {"0", "1", "true", "false"}:
+            raise SettingError(f"{variable} must be true or false, was {text!r}")
+        return text.lower() in {"1", "true"}
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise SettingError(f"{variable} must be of type {kind.__name__}, was {text!r}") from error
+
+
+def _check(variable: str, value: object, bounds: Mapping[str, object]) -> None:
+    minimum, above = bounds.get("minimum"), bounds.get("above")
+    if isinstance(minimum, int) and isinstance(value, int) and value < minimum:
+        raise SettingError(f"{variable} must be at least {minimum}, was {value}")
+    if isinstance(above, int) and isinstance(value, float) and value <= above:
+        raise SettingError(f"{variable} must be above {above}, was {value}")
