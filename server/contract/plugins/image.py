@@ -18,7 +18,7 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_tools import protoc
 
-# What details of errors are made of: a reader of the descriptors must know these types though no message of ours names them.
+# Types of error details: a reader of the descriptors must know them though no message of ours names them.
 ALWAYS_INCLUDED = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 OWN_PREFIX = "strikeline/"
 
