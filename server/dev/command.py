@@ -1,0 +1,163 @@
+"""`python -m server dev`: the whole system on one machine, from nothing to ready, and back."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from server.dev import envoy, plan, welcome
+from server.dev.packages import StackError
+from server.dev.probes import answers_http
+from server.dev.stack import DEVELOPMENT, StackUrls, default_directory, urls_from_environment_or_stack
+from server.dev.supervisor import Child, Probe, ProgramError, Supervisor
+from server.dev.tokens import Identity
+
+READY_SECONDS = 60.0
+USER = ACCOUNT = "demo"
+SCOPES = ("read", "trade", "cancel", "modify")
+
+
+def say(message: str) -> None:
+    """One line of progress, on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--feed", choices=("synthetic", "replay", "none"), default="synthetic")
+    parser.add_argument(
+        "--path", action="append", default=[], metavar="FILE[=INSTRUMENT]", help="file to replay; repeats"
+    )
+    parser.add_argument("--speed", help="times real time, or max")
+    parser.add_argument("--api", type=int, default=1, metavar="N", help="api processes behind Envoy")
+
+
+async def run_dev(args: argparse.Namespace) -> int:
+    """Runs the system until SIGINT or SIGTERM. -> exit status: 1 when it cannot start, with the reason on stderr."""
+    if (args.feed == "replay") != bool(args.path):
+        say("--feed replay and --path FILE belong together")
+        return 2
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    system = asyncio.create_task(_System(args).run())
+    waiter = asyncio.create_task(stopped.wait())
+    await asyncio.wait({system, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    if not system.done():
+        say("stopping")
+        system.cancel()
+    try:
+        await system
+    except asyncio.CancelledError:
+        say("stopped")
+    except (StackError, ProgramError) as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+@dataclass
+class _System:
+    args: argparse.Namespace
+    directory: Path = field(default_factory=default_directory)
+
+    async def run(self) -> None:
+        """Brings everything up and stays; cancelling it takes everything down."""
+        ports = plan.choose_ports(self.args.api)
+        urls, stop_stack = await asyncio.to_thread(urls_from_environment_or_stack, DEVELOPMENT)
+        try:
+            await self._run_on(ports, urls)
+        finally:
+            await asyncio.shield(asyncio.to_thread(stop_stack))
+
+    async def _run_on(self, ports: plan.Ports, urls: StackUrls) -> None:
+        identity = Identity(self.directory)
+        shared = plan.shared_environment(urls, identity, os.environ)
+        await _run_once("migrate", shared)
+        await _run_once("account", shared, "create", "--user", USER, "--account", ACCOUNT)
+        configuration = envoy.render(ports.envoy, identity.jwks, self.directory / "envoy.yaml")
+        async with Supervisor(self.directory / "logs", say) as supervisor:
+            children = [supervisor.start(program) for program in plan.programs(ports, shared, configuration)]
+            await _all_ready(children)
+            health = f"http://127.0.0.1:{ports.envoy.public}/v1/health"
+            await _until(answers_http(health), health)
+            feed = plan.Feed(self.args.feed, self.args.path, self.args.speed)
+            playing = None if feed.kind == "none" else supervisor.start(plan.feed_program(feed, shared, ports))
+            if playing:
+                await playing.wait_ready(READY_SECONDS)
+            token = identity.issue_token(USER, SCOPES)
+            print(welcome.text(ports, urls, self.directory / "logs", token), "ready", sep="\n\n", flush=True)
+            if playing:
+                await _tell_end(playing)
+            await asyncio.Event().wait()
+
+
+async def _run_once(role: str, environment: dict[str, str], *arguments: str) -> None:
+    """Runs a command of the server to its end. Raises ProgramError with its output when it fails."""
+    process = await asyncio.create_subprocess_exec(
+        *(*plan.PYTHON_SERVER, role, *arguments),
+        env={**os.environ, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode != 0:
+        text = output.decode(errors="replace").strip()
+        raise ProgramError(f"`python -m server {role}` failed ({process.returncode}):\n{text}")
+
+
+async def _all_ready(children: list[Child]) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            for child in children:
+                group.create_task(child.wait_ready(READY_SECONDS))
+    except* ProgramError as errors:
+        raise ProgramError("\n".join(str(error) for error in errors.exceptions)) from None
+
+
+async def _until(probe: Probe, what: str) -> None:
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while not await probe():
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise ProgramError(f"{what} does not answer") from None
+
+
+async def _tell_end(feed: Child) -> None:
+    """Says how many ticks a replay had. A synthetic feed has no end."""
+    await feed.finished.wait()
+    say(f"feed finished: {_summary(feed.tail(1))}")
+
+
+def _summary(line: str) -> str:
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return line
+    if isinstance(fields, dict) and "tick_count" in fields:
+        return f"{fields['tick_count']:,} ticks"
+    return line
+
+
+def main(arguments: list[str]) -> int:
+    """Parses the command line and runs. -> exit status."""
+    parser = argparse.ArgumentParser(prog="python -m server dev", description="Run the whole system on this machine.")
+    add_arguments(parser)
+    return asyncio.run(run_dev(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
