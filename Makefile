@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := server gateway tests migrations
 SOURCES_PRESENT = $(wildcard $(SOURCES))
 
-.PHONY: help run test coverage generate generate-check baseline lock lint contract types imports gates bench format clean
+.PHONY: help environment run test coverage generate generate-check baseline lock lint contract types imports proxy gates bench format clean
 
 help: ## Lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' Makefile
@@ -32,6 +32,8 @@ $(STAMP): requirements.lock Makefile
 		printf '%s\n%s\n' "$(CURDIR)" "$(CURDIR)/generated/pb" > "$$site/strikeline.pth"
 	@touch $@
 
+environment: $(STAMP) ## Installs the locked packages into .venv, as every target does by itself
+
 run: $(STAMP) ## Starts everything on this machine; ARGS="--feed replay --path FILE" is passed on
 	@exec python -m server dev $(ARGS)
 
@@ -40,7 +42,7 @@ test: $(STAMP) ## Runs all tests; ARGS="-k word" is passed on
 
 coverage: $(STAMP) ## Runs all tests and reports which lines they reach
 	@python -m coverage erase
-	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml python -m pytest --cov --cov-report= $(ARGS)
+	@python -m pytest --cov --cov-report= $(ARGS)
 	@python -m coverage report
 
 generate: $(STAMP) ## Makes generated/ from protos/
@@ -76,7 +78,11 @@ types: $(STAMP) ## mypy --strict
 imports: $(STAMP) ## Who may import whom
 	@lint-imports --no-cache
 
-gates: lint contract types imports ## Every check beside the tests (tests/quality belongs to the tests)
+proxy: $(STAMP) ## Validates Envoy's configuration
+	@python -m server.dev.envoy build/envoy.yaml
+	@envoy --mode validate --log-level error -c build/envoy.yaml
+
+gates: lint contract types imports proxy ## Every check beside the tests (tests/quality belongs to the tests)
 
 bench: $(STAMP) ## Measures; best on an idle machine
 	@python -m tests.performance $(ARGS)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.dev.tokens import AUDIENCE, ISSUER
+from server.dev.tokens import AUDIENCE, ISSUER, Identity
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "gateway" / "envoy" / "envoy.yaml"
 
@@ -53,8 +53,9 @@ def render(ports: EnvoyPorts, jwks: Path, target: Path, template: Path = TEMPLAT
 
 
 def main(target: str) -> None:
-    """Renders with example ports, for `envoy --mode validate`."""
-    render(EnvoyPorts(8080, 9901, 8081, (50051, 50052)), Path(target).parent / "jwks.json", Path(target))
+    """Renders with example ports and keys, for `envoy --mode validate`."""
+    path = Path(target).resolve()
+    render(EnvoyPorts(8080, 9901, 8081, (50051, 50052)), Identity(path.parent / "identity").ensure(), path)
 
 
 if __name__ == "__main__":
