@@ -80,21 +80,25 @@ class Stack:
         if not self.home.exists():
             return
         with self._locked():
-            if self._use is not None:
-                self._use.close()
-                self._use = None
+            self._leave()
             if force or not (self._kept.exists() or self._used()):
                 self._kept.unlink(missing_ok=True)
                 self._instance().stop()
 
     def keep(self) -> None:
-        """Leaves the servers running after this process, until `stop(force=True)`."""
+        """No longer counts as their user and leaves the servers running until `stop(force=True)`."""
         self._kept.touch()
+        self._leave()
 
     def urls(self) -> StackUrls | None:
         """Where the instance listens, or listened last; None before the first start."""
         ports = self._instance().ports() if self.home.exists() else None
         return StackUrls.of(ports) if ports else None
+
+    def _leave(self) -> None:
+        if self._use is not None:
+            self._use.close()
+            self._use = None
 
     @property
     def _kept(self) -> Path:

@@ -1,0 +1,157 @@
+"""`python -m server dev` with stand-ins for the roles: order, messages, errors, clean end."""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+import pytest
+
+from server.dev import command, plan, welcome
+from server.dev.envoy import EnvoyPorts, render
+from server.dev.stack import StackUrls
+from server.dev.supervisor import Program
+from server.dev.tokens import Identity
+
+SERVER = """
+import sys, time
+role, *rest = sys.argv[1:]
+if role == "account" and rest != ["create", "--user", "demo", "--account", "demo"]: sys.exit("bad account")
+if role == "feed" and rest[0] == "replay": print('{"message": "done", "tick_count": 12345}'); sys.exit(0)
+if role == "broken": sys.exit("no such revision")
+"""
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A folder with a stand-in server, whose gateway is an HTTP server on the public port."""
+    script = tmp_path / "server.py"
+    script.write_text(SERVER)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def programs(ports, shared, configuration):
+        assert shared["STRIKELINE_DATABASE_URL"] == "postgresql://strikeline_api@db/app"
+        web = (sys.executable, "-m", "http.server", str(ports.envoy.public), "--bind", "127.0.0.1")
+        return [Program("gateway", web, {})]
+
+    monkeypatch.setattr(plan, "PYTHON_SERVER", (sys.executable, str(script)))
+    monkeypatch.setattr(plan, "programs", programs)
+    monkeypatch.setattr(command.envoy, "render", lambda *_: tmp_path / "envoy.yaml")
+    for name, value in {
+        "STRIKELINE_DEVSTACK_DIR": str(tmp_path),
+        "STRIKELINE_ENVOY_PORT": str(port),
+        "STRIKELINE_GATEWAY_PORT": "28081",
+        "STRIKELINE_GRPC_PORT": "28051",
+        "DATABASE_URL": "postgresql://app@db/app",
+        "REDIS_URL": "redis://cache",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+async def test_a_replay_ends_and_the_system_stays(machine, capsys):
+    running = asyncio.create_task(
+        command.run_dev(arguments("--feed", "replay", "--path", "ticks.csv", "--speed", "max"))
+    )
+    shown = err = ""
+    while "feed finished" not in err and not running.done():
+        await asyncio.sleep(0.05)
+        captured = capsys.readouterr()
+        shown, err = shown + captured.out, err + captured.err
+    assert "12,345 ticks" in err
+    assert shown.endswith("ready\n")
+    await asyncio.sleep(0.1)
+    assert not running.done()
+    os.kill(os.getpid(), signal.SIGINT)
+    assert await asyncio.wait_for(running, 10) == 0
+    assert "stopped" in capsys.readouterr().err
+
+
+async def test_a_failing_migration_is_told(machine, monkeypatch, capsys):
+    monkeypatch.setattr(plan, "PYTHON_SERVER", (*plan.PYTHON_SERVER, "broken"))
+    assert await command.run_dev(arguments()) == 1
+    assert "no such revision" in capsys.readouterr().err
+
+
+async def test_a_taken_port_is_named(machine, monkeypatch, capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setenv("STRIKELINE_GATEWAY_PORT", str(port))
+        assert await command.run_dev(arguments()) == 1
+    assert f"port {port} is taken" in (said := capsys.readouterr().err)
+    assert "STRIKELINE_GATEWAY_PORT" in said
+
+
+async def test_replay_and_path_belong_together(capsys):
+    assert await command.run_dev(arguments("--feed", "replay")) == 2
+    assert await command.run_dev(arguments("--path", "x")) == 2
+
+
+def test_programs_of_a_system_with_two_apis(tmp_path):
+    ports = plan.choose_ports(
+        2, {"STRIKELINE_ENVOY_PORT": "28080", "STRIKELINE_GATEWAY_PORT": "28081", "STRIKELINE_GRPC_PORT": "28051"}
+    )
+    shared = plan.shared_environment(StackUrls("postgresql://app@h:1/app", "redis://r"), Identity(tmp_path), {})
+    found = {program.name: program for program in plan.programs(ports, shared, tmp_path / "envoy.yaml")}
+    assert list(found) == ["worker", "api-1", "api-2", "gateway", "envoy"]
+    assert found["api-2"].environment["STRIKELINE_GRPC_ADDRESS"] == f"127.0.0.1:{ports.envoy.api[1]}"
+    assert found["gateway"].environment["STRIKELINE_UPSTREAM"] == "127.0.0.1:28080"
+    assert len({program.environment.get("STRIKELINE_METRICS_PORT") for program in found.values()}) == 5
+    feed = plan.feed_program(plan.Feed("replay", ["a.csv", "b.csv=NIFTY"], "max"), shared, ports)
+    assert feed.finishes
+    assert list(feed.command[-5:]) == ["replay", "a.csv", "b.csv=NIFTY", "--speed", "max"]
+
+
+def test_the_users_variables_win(tmp_path):
+    told = plan.shared_environment(
+        StackUrls("postgresql://app:secret@h:1/app", "redis://r"), Identity(tmp_path), {"STRIKELINE_QUOTA_TIER": "free"}
+    )
+    assert told["STRIKELINE_QUOTA_TIER"] == "free"
+    assert told["STRIKELINE_WORKER_DATABASE_URL"] == "postgresql://strikeline_worker@h:1/app"
+
+
+def test_envoys_configuration_is_rendered(tmp_path):
+    template = tmp_path / "template.yaml"
+    template.write_text("port: ${ENVOY_PORT}\nlb_endpoints: ${API_ENDPOINTS}\n")
+    written = render(
+        EnvoyPorts(8080, 9901, 8081, (1, 2)), tmp_path / "jwks.json", tmp_path / "out/envoy.yaml", template
+    )
+    assert written.read_text().count("port_value") == 2
+    template.write_text("${UNKNOWN}")
+    with pytest.raises(KeyError, match="UNKNOWN"):
+        render(EnvoyPorts(8080, 9901, 8081, (1,)), tmp_path / "jwks.json", tmp_path / "out/envoy.yaml", template)
+
+
+def test_the_welcome_names_everything(tmp_path):
+    ports = plan.Ports(EnvoyPorts(8080, 9901, 8081, (50051,)), {"worker": 9464})
+    page = welcome.text(ports, StackUrls("postgresql://d", "redis://r"), tmp_path, "TOKEN")
+    for part in (
+        "127.0.0.1:8080",
+        "127.0.0.1:50051",
+        "postgresql://d",
+        "redis://r",
+        "TOKEN",
+        "curl ",
+        "ws://",
+        str(tmp_path),
+    ):
+        assert part in page
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [("plain", "plain"), ('{"tick_count": 1000}', "1,000 ticks"), ("[1]", "[1]")]
+)
+def test_summary_of_a_replay(line, said):
+    assert command._summary(line) == said
