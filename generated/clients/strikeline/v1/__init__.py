@@ -317,7 +317,7 @@ class ErrorReason(betterproto2.Enum):
     No instrument has this key. {"instrument": "NSE:NOSUCH"}
     """
 
-    PATH_NOT_FOUND = 42
+    ROUTE_NOT_FOUND = 42
     """
     The HTTP path belongs to no method. {"path": "/v1/nosuch"}
     """
@@ -432,12 +432,12 @@ class ErrorReason(betterproto2.Enum):
     The caller went away. No metadata.
     """
 
-    HTTP_METHOD_NOT_ALLOWED = 120
+    METHOD_NOT_ALLOWED = 120
     """
     The path exists with other HTTP methods, named in the header Allow. {"allow": "GET"}
     """
 
-    CONTENT_TYPE_UNSUPPORTED = 121
+    UNSUPPORTED_MEDIA_TYPE = 121
     """
     The body's Content-Type is not application/json. {"content_type": "text/xml"}
     """
@@ -473,7 +473,7 @@ class ErrorReason(betterproto2.Enum):
             32: "ERROR_REASON_ORIGIN_FORBIDDEN",
             40: "ERROR_REASON_RESOURCE_NOT_FOUND",
             41: "ERROR_REASON_INSTRUMENT_NOT_FOUND",
-            42: "ERROR_REASON_PATH_NOT_FOUND",
+            42: "ERROR_REASON_ROUTE_NOT_FOUND",
             50: "ERROR_REASON_RESOURCE_EXISTS",
             60: "ERROR_REASON_STATE_CONFLICT",
             61: "ERROR_REASON_STRATEGY_NOT_ACTIVE",
@@ -496,8 +496,8 @@ class ErrorReason(betterproto2.Enum):
             106: "ERROR_REASON_SERVER_UNREACHABLE",
             110: "ERROR_REASON_DEADLINE_EXCEEDED",
             111: "ERROR_REASON_CANCELLED",
-            120: "ERROR_REASON_HTTP_METHOD_NOT_ALLOWED",
-            121: "ERROR_REASON_CONTENT_TYPE_UNSUPPORTED",
+            120: "ERROR_REASON_METHOD_NOT_ALLOWED",
+            121: "ERROR_REASON_UNSUPPORTED_MEDIA_TYPE",
             122: "ERROR_REASON_METHOD_UNKNOWN",
             130: "ERROR_REASON_INTERNAL",
         }
@@ -523,7 +523,7 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_ORIGIN_FORBIDDEN": 32,
             "ERROR_REASON_RESOURCE_NOT_FOUND": 40,
             "ERROR_REASON_INSTRUMENT_NOT_FOUND": 41,
-            "ERROR_REASON_PATH_NOT_FOUND": 42,
+            "ERROR_REASON_ROUTE_NOT_FOUND": 42,
             "ERROR_REASON_RESOURCE_EXISTS": 50,
             "ERROR_REASON_STATE_CONFLICT": 60,
             "ERROR_REASON_STRATEGY_NOT_ACTIVE": 61,
@@ -546,8 +546,8 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_SERVER_UNREACHABLE": 106,
             "ERROR_REASON_DEADLINE_EXCEEDED": 110,
             "ERROR_REASON_CANCELLED": 111,
-            "ERROR_REASON_HTTP_METHOD_NOT_ALLOWED": 120,
-            "ERROR_REASON_CONTENT_TYPE_UNSUPPORTED": 121,
+            "ERROR_REASON_METHOD_NOT_ALLOWED": 120,
+            "ERROR_REASON_UNSUPPORTED_MEDIA_TYPE": 121,
             "ERROR_REASON_METHOD_UNKNOWN": 122,
             "ERROR_REASON_INTERNAL": 130,
         }

@@ -64,7 +64,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No such resource, or not the caller's. {"resource": "strategy", "id": "7f1b…"}"""
     ERROR_REASON_INSTRUMENT_NOT_FOUND: _ErrorReason.ValueType  # 41
     """No instrument has this key. {"instrument": "NSE:NOSUCH"}"""
-    ERROR_REASON_PATH_NOT_FOUND: _ErrorReason.ValueType  # 42
+    ERROR_REASON_ROUTE_NOT_FOUND: _ErrorReason.ValueType  # 42
     """The HTTP path belongs to no method. {"path": "/v1/nosuch"}"""
     ERROR_REASON_RESOURCE_EXISTS: _ErrorReason.ValueType  # 50
     """A resource of the same identity exists. {"resource": "strategy", "field": "display_name"}"""
@@ -110,9 +110,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The time granted to the call is over: the caller's deadline or the method's. {"deadline_ms": "5000"}"""
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 111
     """The caller went away. No metadata."""
-    ERROR_REASON_HTTP_METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 120
+    ERROR_REASON_METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 120
     """The path exists with other HTTP methods, named in the header Allow. {"allow": "GET"}"""
-    ERROR_REASON_CONTENT_TYPE_UNSUPPORTED: _ErrorReason.ValueType  # 121
+    ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 121
     """The body's Content-Type is not application/json. {"content_type": "text/xml"}"""
     ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 122
     """The server knows no such method: it is older than the client. {"method": "strikeline.v1.XService/GetX"}"""
@@ -160,7 +160,7 @@ ERROR_REASON_RESOURCE_NOT_FOUND: ErrorReason.ValueType  # 40
 """No such resource, or not the caller's. {"resource": "strategy", "id": "7f1b…"}"""
 ERROR_REASON_INSTRUMENT_NOT_FOUND: ErrorReason.ValueType  # 41
 """No instrument has this key. {"instrument": "NSE:NOSUCH"}"""
-ERROR_REASON_PATH_NOT_FOUND: ErrorReason.ValueType  # 42
+ERROR_REASON_ROUTE_NOT_FOUND: ErrorReason.ValueType  # 42
 """The HTTP path belongs to no method. {"path": "/v1/nosuch"}"""
 ERROR_REASON_RESOURCE_EXISTS: ErrorReason.ValueType  # 50
 """A resource of the same identity exists. {"resource": "strategy", "field": "display_name"}"""
@@ -206,9 +206,9 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 110
 """The time granted to the call is over: the caller's deadline or the method's. {"deadline_ms": "5000"}"""
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 111
 """The caller went away. No metadata."""
-ERROR_REASON_HTTP_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 120
+ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 120
 """The path exists with other HTTP methods, named in the header Allow. {"allow": "GET"}"""
-ERROR_REASON_CONTENT_TYPE_UNSUPPORTED: ErrorReason.ValueType  # 121
+ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 121
 """The body's Content-Type is not application/json. {"content_type": "text/xml"}"""
 ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 122
 """The server knows no such method: it is older than the client. {"method": "strikeline.v1.XService/GetX"}"""
