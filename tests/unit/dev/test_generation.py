@@ -80,6 +80,11 @@ def test_stubs_are_made_for_services_only(compiled):
     assert made == {name.replace(".proto", "_pb2_grpc.py") for name in services}
 
 
+def test_generated_code_is_fresh(monkeypatch, capsys):
+    monkeypatch.chdir(PROJECT)
+    assert generate.main(["--check"]) == 0, capsys.readouterr().err
+
+
 def test_differences_are_named(tmp_path):
     fresh, old = tmp_path / "fresh", tmp_path / "old"
     for folder, files in ((fresh, {"a": "1", "b": "1"}), (old, {"b": "2", "c": "1"})):
