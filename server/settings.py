@@ -124,6 +124,9 @@ class Settings:
     subscriber_queue_age: float = _seconds(5.0)
     """Longest time that an event waits for a slow consumer before conflation or disconnection."""
 
+    trusted_proxies: str = "127.0.0.0/8,::1/128"
+    """Networks, separated by commas, of the proxies whose `x-forwarded-for` is believed."""
+
     quota_tier: str = "free"
     """Default tier of rate limits: `free`, `premium`, `internal` or `benchmark`."""
 

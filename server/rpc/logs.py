@@ -1,0 +1,59 @@
+"""One JSON object a line on standard error, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+from typing import TextIO
+
+import orjson
+
+FIELDS = "fields"
+"""Name of the attribute of a log record that carries more members of the JSON object."""
+
+_SECRETS = re.compile(
+    r"eyJ[\w-]{5,}\.[\w-]*\.?[\w-]*"  # a JSON web token
+    r"|(?i:\bbearer\s+)\S+"
+    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # user and password of an address
+    r"|(?i:(?:password|passwd|secret|api_key|apikey|ticket|authorization)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;]+"
+)
+
+
+def redact(text: str) -> str:
+    """The text with everything that looks like a credential replaced."""
+    return _SECRETS.sub("[redacted]", text)
+
+
+class JsonFormatter(logging.Formatter):
+    """time, level, logger, message, then the record's own fields; a stack trace as `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON."""
+        line: dict[str, object] = {
+            "time": _time(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+        }
+        fields = getattr(record, FIELDS, None)
+        if fields is not None:
+            line.update(fields)
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        return orjson.dumps(line, default=str).decode()
+
+
+def _time(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((seconds - whole) * 1e6):06d}Z"
+
+
+def configure_logging(level: str, stream: TextIO | None = None) -> None:
+    """Sends every logger of this process to one JSON handler. Called by the command line, never by a library."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())

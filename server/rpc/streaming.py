@@ -1,0 +1,129 @@
+"""The one wrapper around each server-streaming method, composed once at start."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import AsyncGenerator, Callable
+
+import grpc
+from google.protobuf.message import Message
+
+from server.domain.errors import Aborted, DeadlineExceeded, ResourceExhausted, StrikelineError
+from server.rpc.admission import CORRELATION, Admission, Metadata
+from server.rpc.call import Call
+from server.rpc.deadlines import until
+from server.rpc.replies import RpcContext, refuse, shown, trailers
+from server.rpc.status import code_of
+from server.rpc.streams import OpenStream, Streams
+from server.rpc.telemetry import MethodTelemetry
+from server.rpc.tokens import expired
+
+ADMISSION_SECONDS = 5.0
+WRITE_SECONDS = 30.0
+"""A client that takes no byte for so long is gone or hopeless."""
+
+StreamMethod = Callable[[Message, Call], AsyncGenerator[bytes, None]]
+
+
+class StreamHandler:
+    """Admits a stream, registers it, passes on its ready bytes until somebody or the credential ends it."""
+
+    def __init__(
+        self, method: StreamMethod, admission: Admission, streams: Streams, telemetry: MethodTelemetry
+    ) -> None:
+        self._method = method
+        self._admission = admission
+        self._streams = streams
+        self._telemetry = telemetry
+
+    async def handle(self, data: bytes, context: RpcContext) -> None:
+        """GRPC's entry: writes the responses itself."""
+        started = self._telemetry.started()
+        metadata: Metadata = dict(context.invocation_metadata() or ())
+        call = self._admission.open(context, metadata)
+        try:
+            await self._run(data, metadata, call, context)
+        except asyncio.CancelledError:
+            self._telemetry.ended(call, started, grpc.StatusCode.CANCELLED, "CANCELLED")
+            raise
+        except Exception as error:  # noqa: BLE001 - the border: everything becomes a status
+            seen = shown(error, call)
+            self._telemetry.ended(call, started, code_of(seen), seen.reason)
+            await refuse(context, seen, trailers(call, started), call.correlation_id)
+        context.set_trailing_metadata(trailers(call, started))
+        self._telemetry.ended(call, started, grpc.StatusCode.OK)
+
+    async def _run(self, data: bytes, metadata: Metadata, call: Call, context: RpcContext) -> None:
+        patience = min(call.deadline, asyncio.get_running_loop().time() + ADMISSION_SECONDS)
+        request, entry = await until(patience, self._open(data, metadata, call), _not_opened)
+        try:
+            await until(_end(call), self._write(request, call, context), lambda: _over(call))
+        except asyncio.CancelledError as error:
+            if not self._streams.was_cancelled(entry.stream):
+                raise
+            # The task was cancelled by us, for CancelStream; the call itself lives and gets its status.
+            _uncancel()
+            raise _cancelled(entry) from error
+        finally:
+            await self._streams.close(entry)
+
+    async def _open(self, data: bytes, metadata: Metadata, call: Call) -> tuple[Message, OpenStream]:
+        request = await self._admission.admit(data, metadata, call)
+        entry = await self._streams.open(call, count_items(request))
+        call.stream = entry.stream
+        return request, entry
+
+    async def _write(self, request: Message, call: Call, context: RpcContext) -> None:
+        await context.send_initial_metadata(((CORRELATION, call.correlation_id), *call.headers.items()))
+        call.headers.clear()
+        frames = self._method(request, call)
+        async with contextlib.aclosing(frames):
+            async for frame in frames:
+                await _send(context, frame)
+                self._telemetry.sent()
+
+
+def count_items(request: Message) -> int:
+    """Items that a subscription asks for: the length of its list, 1 when it names one thing."""
+    for field in request.DESCRIPTOR.fields:
+        if field.is_repeated:
+            return len(getattr(request, field.name))
+    return 1
+
+
+async def _send(context: RpcContext, frame: bytes) -> None:
+    await until(asyncio.get_running_loop().time() + WRITE_SECONDS, context.write(frame), _stalled)
+
+
+def _stalled() -> ResourceExhausted:
+    return ResourceExhausted("the client has not read for too long", reason="SLOW_CONSUMER")
+
+
+def _not_opened() -> DeadlineExceeded:
+    return DeadlineExceeded("the stream could not be opened in time")
+
+
+def _end(call: Call) -> float:
+    """When the stream must end, on the loop's clock: the caller's deadline or the end of its credential."""
+    if call.principal.expires_at == math.inf:
+        return call.deadline
+    return min(call.deadline, asyncio.get_running_loop().time() + call.principal.expires_at - time.time())
+
+
+def _over(call: Call) -> StrikelineError:
+    if call.principal.expires_at <= time.time() + 0.001:
+        return expired(call.principal.expires_at)
+    return DeadlineExceeded("the time granted to the stream is over")
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+def _cancelled(entry: OpenStream) -> Aborted:
+    return Aborted("the stream was cancelled", reason="STREAM_CANCELLED", metadata={"stream": entry.stream})

@@ -1,0 +1,60 @@
+"""The one wrapper around each unary method, composed once at start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import grpc
+from google.protobuf.message import Message
+
+from server.contract.methods import Method
+from server.domain.errors import DeadlineExceeded
+from server.rpc.admission import Admission, Metadata
+from server.rpc.call import Call
+from server.rpc.deadlines import until
+from server.rpc.replies import RpcContext, refuse, shown, trailers
+from server.rpc.status import code_of
+from server.rpc.telemetry import MethodTelemetry
+
+UnaryMethod = Callable[[Message, Call], Awaitable[Message]]
+
+
+class UnaryHandler:
+    """Admits a call, lets the service answer it within its deadline, and reports."""
+
+    def __init__(self, method: Method, answer: UnaryMethod, admission: Admission, telemetry: MethodTelemetry) -> None:
+        policy = method.policy
+        self._deadline_ms = f"{(policy.deadline or 0) * 1e3:.0f}"
+        self._cached = f"private, max-age={policy.cache_seconds}" if policy.cache_seconds else ""
+        self._answer = answer
+        self._admission = admission
+        self._telemetry = telemetry
+
+    async def handle(self, data: bytes, context: RpcContext) -> bytes:
+        """GRPC's entry: serialised request -> serialised response."""
+        started = self._telemetry.started()
+        metadata: Metadata = dict(context.invocation_metadata() or ())
+        call = self._admission.open(context, metadata)
+        try:
+            reply = await until(call.deadline, self._work(data, metadata, call), self._too_late)
+        except asyncio.CancelledError:
+            self._telemetry.ended(call, started, grpc.StatusCode.CANCELLED, "CANCELLED")
+            raise
+        except Exception as error:  # noqa: BLE001 - the border: everything becomes a status
+            seen = shown(error, call)
+            self._telemetry.ended(call, started, code_of(seen), seen.reason)
+            await refuse(context, seen, trailers(call, started), call.correlation_id)
+        context.set_trailing_metadata(trailers(call, started))
+        self._telemetry.ended(call, started, grpc.StatusCode.OK)
+        return reply
+
+    async def _work(self, data: bytes, metadata: Metadata, call: Call) -> bytes:
+        request = await self._admission.admit(data, metadata, call)
+        reply = await self._answer(request, call)
+        if self._cached:
+            call.headers["cache-control"] = self._cached
+        return reply.SerializeToString()
+
+    def _too_late(self) -> DeadlineExceeded:
+        return DeadlineExceeded("the time granted to the call is over", metadata={"deadline_ms": self._deadline_ms})
