@@ -1,0 +1,91 @@
+"""Fixtures that all tests share: the embedded stack, a migrated database for each test, Redis under a name of its own.
+
+Nothing starts before a test asks for it. DATABASE_URL and REDIS_URL, when set, name a server that the tests may use:
+its role must be allowed to create databases, roles and extensions.
+"""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from server.dev.stack import TEST, StackUrls, urls_from_environment_or_stack
+from server.store.database import Database
+from server.store.redis import RedisClient, open_redis
+from tests.support.databases import TestDatabase, database_copy, ensure_template
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[StackUrls]:
+    """TimescaleDB and Redis; started by the first test that needs them, stopped by the last session that leaves."""
+    urls, stop = urls_from_environment_or_stack(TEST)
+    yield urls
+    stop()
+
+
+@pytest.fixture(scope="session")
+def template_database(stack: StackUrls) -> str:
+    """Name of a database at the newest revision, to be copied and never written to."""
+    return ensure_template(stack.database_url)
+
+
+@pytest.fixture
+def database(stack: StackUrls, template_database: str) -> Iterator[TestDatabase]:
+    """A migrated database of this test alone: `.owner_url`, `.api_url`, `.worker_url`."""
+    with database_copy(stack.database_url, template_database) as copy:
+        yield copy
+
+
+@pytest.fixture
+def empty_database(stack: StackUrls) -> Iterator[TestDatabase]:
+    """A database without any schema, of this test alone."""
+    with database_copy(stack.database_url, None) as copy:
+        yield copy
+
+
+@pytest.fixture
+async def api_db(database: TestDatabase) -> AsyncIterator[Database]:
+    """Pool as the role `strikeline_api`, under row-level security."""
+    async with Database.open(database.api_url, size=10, application_name="test-api") as db:
+        yield db
+
+
+@pytest.fixture
+async def worker_db(database: TestDatabase) -> AsyncIterator[Database]:
+    """Pool as the role `strikeline_worker`."""
+    async with Database.open(database.worker_url, size=10, application_name="test-worker") as db:
+        yield db
+
+
+@pytest.fixture
+def redis_url(stack: StackUrls) -> str:
+    """The Redis that all tests share; keep to keys below `namespace`."""
+    return stack.redis_url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """Prefix of this test's Redis keys, never used before."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def redis(redis_url: str, namespace: str) -> AsyncIterator[RedisClient]:
+    """Client of the shared Redis. The keys of this test's namespace are removed at the end."""
+    async with open_redis(redis_url, timeout=1.0) as client:
+        yield client
+        await client.remove_namespace(namespace)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the recorded market data. Absent: the test is skipped, and fails where CI is set."""
+    folder = Path(os.environ.get("STRIKELINE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        reason = f"recorded market data is not at {folder}: set STRIKELINE_SHARED_DATA"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
