@@ -12,6 +12,9 @@ from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 SCALE = 10_000
 """Units of a scaled price in one rupee."""
 
+ABSENT = -(2**63)
+"""In a column of integers: not known, which is different from zero. No price, quantity or time has this value."""
+
 PRICE_LIMIT = 1_000_000_000
 """Prices are below this many rupees."""
 
@@ -53,7 +56,7 @@ def format_money(value: Decimal) -> str:
     """Decimal text with at least two decimals, no exponent, and no trailing zero beyond two decimals."""
     if not value.is_finite():
         raise ValueError(f"not an amount: {value}")
-    text = format(value if value else abs(value), "f")
+    text = format(value or abs(value), "f")
     whole, _, fraction = text.partition(".")
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
 

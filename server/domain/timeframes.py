@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from enum import Enum
+
+from server.domain.calendar import EXCHANGE_ZONE
 
 MINUTE_NS = 60_000_000_000
 """Nanoseconds of a minute."""
-
-IST = timezone(timedelta(hours=5, minutes=30), "IST")
-"""Exchange time of India, without daylight saving."""
 
 _SECOND_NS = 1_000_000_000
 _DAY_NS = 1_440 * MINUTE_NS
@@ -70,7 +69,7 @@ class Timeframe:
         if self.length_ns is not None:
             return session_open_ns + (open_time_ns - session_open_ns) // self.length_ns * self.length_ns
         midnight = (session_open_ns + _IST_NS) // _DAY_NS * _DAY_NS - _IST_NS
-        day = datetime.fromtimestamp(midnight // _SECOND_NS, IST)
+        day = datetime.fromtimestamp(midnight // _SECOND_NS, EXCHANGE_ZONE)
         back = {Unit.DAY: 0, Unit.WEEK: day.weekday(), Unit.MONTH: day.day - 1}[self.unit]
         return midnight - back * _DAY_NS
 

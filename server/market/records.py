@@ -1,18 +1,30 @@
 """Layout of the records that cross Redis: the one place where their columns are defined.
 
-All numbers are little-endian. Prices are ten-thousandths of a rupee (or of an index point), exact; quantities are units; times are
-nanoseconds since 1970 UTC. `ABSENT` stands for a value that is not known, which is different from zero.
+All numbers are little-endian. Prices are ten-thousandths of a rupee (or of an index point), exact; quantities are
+units; times are nanoseconds since 1970 UTC. `ABSENT` stands for a value that is not known, which is different from
+zero.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-PRICE_SCALE = 10_000
-"""Units of a scaled price in one rupee."""
+from server.domain.prices import ABSENT
+from server.domain.prices import SCALE as PRICE_SCALE
 
-ABSENT = -(2**63)
-"""A value that is not known."""
+__all__ = [
+    "ABSENT",
+    "BAR",
+    "BAR_CLOSED",
+    "BAR_PARTIAL",
+    "DEPTH",
+    "DEPTH_LEVELS",
+    "M2M",
+    "M2M_COMPLETE",
+    "M2M_LEG",
+    "PRICE_SCALE",
+    "TICK",
+]
 
 DEPTH_LEVELS = 5
 
@@ -32,7 +44,8 @@ TICK = np.dtype(
         ("ask_quantity", "<i8"),
     ]
 )
-"""One tick. `volume` is the day's cumulative volume; `row` is its number in the source, which orders ticks of one event time."""
+"""One tick. `volume` is the day's cumulative volume; `row`, its number in the source, orders ticks of one event
+time."""
 
 _SIDE = [("price", "<i8"), ("quantity", "<i8"), ("orders", "<i8")]
 
@@ -81,7 +94,7 @@ M2M = np.dtype(
         ("premium_flow", "<i8"),
     ]
 )
-"""The mark-to-market of one strategy (by its number); `legs` rows of `M2M_LEG` follow in the companion array, in the same order."""
+"""The mark-to-market of one strategy (by its number); `legs` rows of `M2M_LEG` follow in the companion array."""
 
 M2M_LEG = np.dtype(
     [

@@ -1,0 +1,133 @@
+"""Trading sessions as columns: which session each of many ticks belongs to."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.domain.calendar import MarketCalendar, calendar_of, exchange_date
+from server.domain.instruments import Instrument, InstrumentKind
+from server.domain.prices import ABSENT
+
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+DAY_NS = 86_400_000_000_000
+_EXCHANGE_OFFSET_NS = 19_800_000_000_000
+_REMEMBERED_DAYS = 256
+_UNKNOWN = -1
+
+
+def day_numbers(times: Integers) -> Integers:
+    """Exchange days of instants, counted from 1970."""
+    days: Integers = (times + _EXCHANGE_OFFSET_NS) // DAY_NS
+    return days
+
+
+def day_start(day: int) -> int:
+    """Exchange midnight at which a day of `day_numbers` begins, nanoseconds since 1970 UTC."""
+    return day * DAY_NS - _EXCHANGE_OFFSET_NS
+
+
+@dataclass(frozen=True)
+class Located:
+    """For each tick: its exchange day, and the open and close of its session, `ABSENT` outside of all sessions.
+
+    `day_open` is the open of the day's first session; cumulative volumes count from it.
+    """
+
+    day: Integers
+    session_open: Integers
+    session_close: Integers
+    day_open: Integers
+
+    @property
+    def inside(self) -> Mask:
+        """The tick lies in a session."""
+        mask: Mask = self.session_open != ABSENT
+        return mask
+
+
+class SessionTable:
+    """Sessions by instrument number. Instruments are made known by `register`; unknown ones have no session."""
+
+    def __init__(self, calendars: Mapping[str, MarketCalendar]) -> None:
+        self._names = tuple(calendars)
+        self._calendars = tuple(calendars.values())
+        self._calendar = np.full(1024, _UNKNOWN, dtype=np.int64)
+        self._has_volume = np.zeros(1024, dtype=np.bool_)
+        self._known_days: OrderedDict[tuple[int, int], tuple[tuple[int, int], ...]] = OrderedDict()
+
+    def register(self, instruments: Iterable[Instrument]) -> None:
+        """Makes instruments known."""
+        rows = list(instruments)
+        if not rows:
+            return
+        self._grow(max(row.instrument_id for row in rows) + 1)
+        for row in rows:
+            self._calendar[row.instrument_id] = self._names.index(calendar_of(row.exchange))
+            self._has_volume[row.instrument_id] = row.kind is not InstrumentKind.INDEX
+
+    def unknown(self, instruments: NDArray[np.int32]) -> list[int]:
+        """The numbers among them that were not registered."""
+        numbers = np.unique(instruments)
+        inside = numbers < len(self._calendar)
+        known = inside & (self._calendar[np.where(inside, numbers, 0)] != _UNKNOWN)
+        return [int(number) for number in numbers[~known]]
+
+    def has_volume(self, instruments: NDArray[np.int32]) -> Mask:
+        """Which of the instruments trade: an index has no volume."""
+        mask: Mask = self._has_volume[instruments]
+        return mask
+
+    def locate(self, instruments: NDArray[np.int32], times: Integers) -> Located:
+        """Finds the session of each tick. All instruments must be registered."""
+        days = day_numbers(times)
+        calendars = self._calendar[instruments]
+        opens, closes, firsts = (np.full(len(times), ABSENT, dtype=np.int64) for _ in range(3))
+        for calendar, day in _distinct(calendars, days):
+            here = (calendars == calendar) & (days == day)
+            sessions = self.sessions(calendar, day)
+            for opening, closing in sessions:
+                inside = here & (times >= opening) & (times < closing)
+                opens[inside], closes[inside], firsts[inside] = opening, closing, sessions[0][0]
+        return Located(days, opens, closes, firsts)
+
+    def sessions(self, calendar: int, day: int) -> tuple[tuple[int, int], ...]:
+        """Opens and closes of one calendar's day, nanoseconds, ascending."""
+        found = self._known_days.get((calendar, day))
+        if found is None:
+            rows = self._calendars[calendar].session_on(exchange_date(day_start(day)))
+            found = self._known_days[(calendar, day)] = tuple((row.open_ns, row.close_ns) for row in rows)
+            if len(self._known_days) > _REMEMBERED_DAYS:
+                self._known_days.popitem(last=False)
+        return found
+
+    def previous_days(self, instruments: NDArray[np.int32], day: int) -> Integers:
+        """For each instrument the trading day of its market before `day`."""
+        date = exchange_date(day_start(day))
+        calendars = self._calendar[instruments]
+        previous = np.empty(len(instruments), dtype=np.int64)
+        for calendar in np.unique(calendars).tolist():
+            before = self._calendars[calendar].previous_trading_day(date)
+            previous[calendars == calendar] = day - (date - before).days
+        return previous
+
+    def _grow(self, needed: int) -> None:
+        if needed > len(self._calendar):
+            extra = max(needed, 2 * len(self._calendar)) - len(self._calendar)
+            self._calendar = np.pad(self._calendar, (0, extra), constant_values=_UNKNOWN)
+            self._has_volume = np.pad(self._has_volume, (0, extra))
+
+
+def _distinct(calendars: Integers, days: Integers) -> list[tuple[int, int]]:
+    if len(days) == 0:
+        return []
+    if (calendars == calendars[0]).all() and (days == days[0]).all():
+        return [(int(calendars[0]), int(days[0]))]
+    pairs = np.unique(np.stack((calendars, days), axis=1), axis=0)
+    return [(int(calendar), int(day)) for calendar, day in pairs]
