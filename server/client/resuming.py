@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar, cast
 
 import grpc
@@ -55,8 +55,9 @@ class _Silent(Exception):
 class Resuming:
     """The loop of opening, reading and opening again."""
 
-    def __init__(self, options: ClientOptions) -> None:
+    def __init__(self, options: ClientOptions, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
         self._options = options
+        self._sleep = sleep
 
     async def run(
         self, method: OpenStream[RequestType, EnvelopeType], request: RequestType
@@ -79,7 +80,7 @@ class Resuming:
             except _Silent:
                 pass
             attempt += 1
-            await asyncio.sleep(backoff(attempt, self._options.reconnect_longest_delay, random.random()))
+            await self._sleep(backoff(attempt, self._options.reconnect_longest_delay, random.random()))
 
     async def _watched(
         self, method: OpenStream[RequestType, EnvelopeType], request: RequestType, silence: float

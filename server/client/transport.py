@@ -81,7 +81,7 @@ class OverTransport:
         request: betterproto2.Message,
         response_type: type[Answer],
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 - the generated stubs call it so
+        timeout: float | None = None,
         deadline: object | None = None,
         metadata: object | None = None,
     ) -> Answer:
@@ -93,7 +93,7 @@ class OverTransport:
         request: betterproto2.Message,
         response_type: type[Answer],
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 - the generated stubs call it so
+        timeout: float | None = None,
         deadline: object | None = None,
         metadata: object | None = None,
     ) -> AsyncIterator[Answer]:
