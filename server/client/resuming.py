@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Protocol, TypeVar, cast
 
 import grpc
@@ -67,10 +68,11 @@ class Resuming:
         attempt = 0
         while True:
             try:
-                async for envelope in self._watched(method, _from(request, token), self._silence(request)):
-                    attempt = 0
-                    yield envelope
-                    token = envelope.resume_token or token
+                async with aclosing(self._watched(method, _from(request, token), self._silence(request))) as envelopes:
+                    async for envelope in envelopes:
+                        attempt = 0
+                        yield envelope
+                        token = envelope.resume_token or token
                 return
             except CallError as error:
                 if error.reason == _EXPIRED:
@@ -84,7 +86,7 @@ class Resuming:
 
     async def _watched(
         self, method: OpenStream[RequestType, EnvelopeType], request: RequestType, silence: float
-    ) -> AsyncIterator[EnvelopeType]:
+    ) -> AsyncGenerator[EnvelopeType, None]:
         envelopes = method(request)
         try:
             while True:
