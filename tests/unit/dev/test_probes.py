@@ -1,6 +1,7 @@
 """Probes tell a serving process from one that only exists."""
 
 import asyncio
+import contextlib
 import socket
 
 import grpc.aio
@@ -17,9 +18,11 @@ def closed_port() -> int:
 
 async def http_server(status: str) -> asyncio.Server:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(asyncio.IncompleteReadError):  # a caller that only connects
+            await reader.readuntil(b"\r\n\r\n")
         writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
-        await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
         writer.close()
 
     return await asyncio.start_server(answer, "127.0.0.1", 0)
