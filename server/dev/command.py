@@ -70,11 +70,14 @@ class _System:
     async def run(self) -> None:
         """Brings everything up and stays; cancelling it takes everything down."""
         ports = plan.choose_ports(self.args.api)
-        urls, stop_stack = await asyncio.to_thread(urls_from_environment_or_stack, DEVELOPMENT)
+        # A thread cannot be cancelled: whoever leaves early still waits for it, so that what it started is stopped.
+        starting = asyncio.create_task(asyncio.to_thread(urls_from_environment_or_stack, DEVELOPMENT))
         try:
+            urls, _ = await asyncio.shield(starting)
             await self._run_on(ports, urls)
         finally:
-            await asyncio.shield(asyncio.to_thread(stop_stack))
+            _, stop_stack = await starting
+            await asyncio.to_thread(stop_stack)
 
     async def _run_on(self, ports: plan.Ports, urls: StackUrls) -> None:
         identity = Identity(self.directory)
