@@ -91,7 +91,7 @@ class RedisClient:
 
 
 @asynccontextmanager
-async def open_redis(url: str, timeout: float) -> AsyncIterator[RedisClient]:  # noqa: ASYNC109 - a limit to keep
+async def open_redis(url: str, timeout: float) -> AsyncIterator[RedisClient]:
     """A client with a bounded pool. Connects at its first use, so that a Redis that is away hinders nothing else.
 
     `timeout` is the limit of one operation in seconds.
