@@ -20,16 +20,8 @@ SOURCES_PRESENT = $(wildcard $(SOURCES))
 help: ## Lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' Makefile
 
-$(STAMP): requirements.lock Makefile
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Strikeline needs Python 3.11 or later; name it with PYTHON=python3.x" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-		{ echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@echo "Installing the locked packages into $(VENV) …" >&2
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
-		printf '%s\n%s\n' "$(CURDIR)" "$(CURDIR)/generated/pb" > "$$site/strikeline.pth"
+$(STAMP): requirements.lock .ci/environment
+	@.ci/environment $(PYTHON) $(VENV)
 	@touch $@
 
 environment: $(STAMP) ## Installs the locked packages into .venv, as every target does by itself
