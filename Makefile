@@ -34,7 +34,7 @@ test: $(STAMP) ## Runs all tests; ARGS="-k word" is passed on
 
 coverage: $(STAMP) ## Runs all tests and reports which lines they reach
 	@python -m coverage erase
-	@python -m pytest --cov --cov-report= $(ARGS)
+	@python -m pytest --cov --cov-report= --cov-fail-under=0 $(ARGS)
 	@python -m coverage report
 
 generate: $(STAMP) ## Makes generated/ from protos/
