@@ -1,0 +1,105 @@
+"""Keeps the 5- and 15-minute bars equal to the minute bars, in both editions of TimescaleDB, from one queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from server.store.database import Database, Transaction
+from server.store.records import to_datetimes
+from server.store.statements import Statements
+
+_SQL = Statements.of("rollups")
+_QUARTER_NS: Final = 900_000_000_000
+_QUARTER: Final = timedelta(minutes=15)
+
+
+class Edition(StrEnum):
+    """Which TimescaleDB runs: Apache-2 keeps roll-ups in tables, Community in continuous aggregates."""
+
+    APACHE = "apache"
+    COMMUNITY = "community"
+
+
+async def mark_dirty(transaction: Transaction, times_ns: npt.NDArray[np.int64]) -> None:
+    """Puts the quarter hours of these instants on the queue, in the transaction that changes their minute bars."""
+    quarters = np.unique(times_ns // _QUARTER_NS * _QUARTER_NS)
+    if len(quarters):
+        await transaction.execute(_SQL["mark"], to_datetimes(quarters))
+
+
+class RollupStore:
+    """Works the queue off. Any number of workers may; one at a time does."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def edition(self) -> Edition:
+        """The edition of the server."""
+        row = await self._database.fetchrow(_SQL["edition"])
+        return Edition.COMMUNITY if row is not None and row["community"] else Edition.APACHE
+
+    async def mark_dirty(self, transaction: Transaction, times_ns: npt.NDArray[np.int64]) -> None:
+        """Puts the quarter hours of these instants on the queue. `BarStore.merge_bars` does it by itself."""
+        await mark_dirty(transaction, times_ns)
+
+    async def waiting(self) -> int:
+        """How many quarter hours are on the queue, for metrics."""
+        row = await self._database.fetchrow(_SQL["waiting"])
+        return row[0] if row else 0
+
+    async def roll_up(self, limit: int = 100, settle: float = 0.0) -> int:
+        """Rolls up at most `limit` quarter hours. -> how many; 0 also when another worker is at it.
+
+        `settle` leaves those alone that were marked within the last `settle` seconds: they are still filling, and
+        readers take them from the minute bars. A crash repeats work and loses none.
+        """
+        if await self.edition() is Edition.COMMUNITY:
+            return await self._refresh(limit, settle)
+        return await self._database.run(lambda transaction: self._aggregate(transaction, limit, settle))
+
+    async def _aggregate(self, transaction: Transaction, limit: int, settle: float) -> int:
+        if not await transaction.fetchval(_SQL["lock"]):
+            return 0
+        buckets, marks = await self._pending(transaction, limit, settle)
+        if buckets:
+            await transaction.execute(_SQL["roll_up_5m"], buckets)
+            await transaction.execute(_SQL["roll_up_15m"], buckets)
+            await transaction.execute(_SQL["done"], marks)
+        return len(buckets)
+
+    async def _refresh(self, limit: int, settle: float) -> int:
+        """Refreshing commits by itself, so the queue is shortened afterwards; two workers at once only repeat work."""
+        async with self._database.session() as session:
+            buckets, marks = await self._pending(session, limit, settle)
+            if not buckets:
+                return 0
+            await session.execute(_SQL["take_rollup_role"])
+            try:
+                for start, end in _ranges(buckets):
+                    await session.execute(_SQL["refresh_5m"], start, end)
+                    await session.execute(_SQL["refresh_15m"], start, end)
+            finally:
+                await session.execute(_SQL["leave_rollup_role"])
+            await session.execute(_SQL["done"], marks)
+            return len(buckets)
+
+    async def _pending(self, transaction: Transaction, limit: int, settle: float) -> tuple[list[datetime], list[int]]:
+        rows = await transaction.fetch(_SQL["pending"], limit, timedelta(seconds=settle))
+        return [row["bucket"] for row in rows], [mark for row in rows for mark in row["marks"]]
+
+
+def _ranges(buckets: Sequence[datetime]) -> Iterator[tuple[datetime, datetime]]:
+    """Ascending quarter hours as the fewest ranges [start, end)."""
+    start = end = buckets[0]
+    for bucket in buckets:
+        if bucket > end:
+            yield start, end
+            start = bucket
+        end = bucket + _QUARTER
+    yield start, end
