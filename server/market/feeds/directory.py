@@ -1,0 +1,72 @@
+"""From a feed's contracts to the numbers of the instrument master; what the master lacks is added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.domain.instruments import Instrument, shard_of
+from server.market.feeds.contracts import Contract, ContractBook
+from server.market.feeds.writer import ShardMap
+from server.store.instruments import NewInstrument
+
+
+class InstrumentPort(Protocol):
+    """The instrument master (`server.store.instruments.InstrumentStore`)."""
+
+    async def by_keys(self, keys: Iterable[str]) -> list[Instrument]:
+        """Those of the keys that exist, in their order."""
+
+    async def upsert(self, rows: Sequence[NewInstrument]) -> list[Instrument]:
+        """Adds or updates instruments, and gives all of them with their numbers, in the order given."""
+
+
+class Directory:
+    """Numbers of the contracts of one run. `added` counts the instruments that the master did not know before."""
+
+    def __init__(self, master: InstrumentPort, book: ContractBook, shards: ShardMap, provenance: str) -> None:
+        self._master = master
+        self._book = book
+        self._shards = shards
+        self._provenance = provenance
+        self._ids = np.empty(0, dtype=np.int32)
+        self.added = 0
+
+    async def resolve(self) -> None:
+        """Makes every contract of the book known to the master. Known instruments stay as they are."""
+        pending = self._book.contracts[len(self._ids) :]
+        if not pending:
+            return
+        known = {instrument.key: instrument for instrument in await self._master.by_keys(row.key for row in pending)}
+        lacking = [self._new(contract) for contract in pending if contract.key not in known]
+        if lacking:
+            known |= {instrument.key: instrument for instrument in await self._master.upsert(lacking)}
+            self.added += len(lacking)
+        for contract in pending:
+            instrument = known[contract.key]
+            self._shards.set(instrument.instrument_id, shard_of(instrument, self._shards.shards))
+        ids = [known[contract.key].instrument_id for contract in pending]
+        self._ids = np.concatenate((self._ids, np.array(ids, dtype=np.int32)))
+
+    def instruments(self, records: NDArray[np.void]) -> NDArray[np.void]:
+        """Replaces the contracts' numbers in the records by the master's, in place. All must be resolved."""
+        records["instrument"] = self._ids[records["instrument"]]
+        return records
+
+    def _new(self, contract: Contract) -> NewInstrument:
+        return NewInstrument(
+            exchange=contract.exchange,
+            tradingsymbol=contract.tradingsymbol,
+            name=contract.underlying or contract.tradingsymbol,
+            kind=contract.kind,
+            underlying=contract.underlying,
+            expiry=contract.expiry,
+            strike=contract.strike,
+            tick_size=contract.tick_size,
+            lot_size=contract.lot_size,
+            segment=contract.segment,
+            provenance=self._provenance,
+        )

@@ -1,0 +1,92 @@
+"""One run of a replay: its files merged by event time, paced, and appended to the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from server.domain.timeframes import Timeframe
+from server.market.feeds.directory import Directory
+from server.market.feeds.kite_instruments import ImportReport
+from server.market.feeds.metrics import FeedMetrics
+from server.market.feeds.replay.formats import recognise
+from server.market.feeds.replay.merge import merge
+from server.market.feeds.replay.pace import Pacer
+from server.market.feeds.replay.paths import ReplayPath
+from server.market.feeds.replay.recording import InstrumentFile, LargerBars, ReplayContext
+from server.market.feeds.replay.report import ReplaySummary
+from server.market.feeds.writer import BatchWriter, Ticks
+from server.store.records import LARGER_BAR, Records
+
+END_SECONDS: Final = 2.0
+"""Longest wait for the end mark of a run that is being cancelled."""
+
+StoreLarger = Callable[[Timeframe, Records], Awaitable[None]]
+"""Stores bars of a larger timeframe (records of `LARGER_BAR`)."""
+
+ImportFile = Callable[[bytes], Awaitable[ImportReport]]
+"""Imports the broker's instrument dump."""
+
+
+@dataclass(frozen=True)
+class ReplayOutputs:
+    """Where a replay's contents go."""
+
+    writer: BatchWriter
+    pacer: Pacer
+    directory: Directory
+    store_larger: StoreLarger
+    import_file: ImportFile
+    metrics: FeedMetrics
+
+
+class Replay:
+    """Replays files. Instruments are imported and larger bars stored first; ticks follow as one run of the log."""
+
+    def __init__(self, files: Sequence[ReplayPath], context: ReplayContext, outputs: ReplayOutputs) -> None:
+        self._files = files
+        self._context = context
+        self._out = outputs
+
+    async def run(self) -> ReplaySummary:
+        """Replays all files. Raises UnknownFormat, before anything is stored or sent, when one is no recording."""
+        recordings = [await asyncio.to_thread(recognise, file, self._context) for file in self._files]
+        for recording in recordings:
+            if isinstance(recording, InstrumentFile):
+                await self._import(recording)
+            elif isinstance(recording, LargerBars):
+                await self._store(recording)
+        ticks = [item.chunks() for item in recordings if not isinstance(item, InstrumentFile | LargerBars)]
+        if ticks:
+            await self._send(merge(ticks))
+        report = self._context.report
+        self._out.metrics.malformed.inc(report.malformed)
+        return ReplaySummary(self._out.writer.tick_count, len(self._files), self._out.directory.added, report)
+
+    async def _send(self, chunks: Iterator[Ticks]) -> None:
+        await self._out.writer.start()
+        try:
+            while (ticks := await asyncio.to_thread(next, chunks, None)) is not None:
+                await self._out.directory.resolve()
+                await self._out.pacer.send(self._out.directory.instruments(ticks))
+        finally:
+            async with asyncio.timeout(END_SECONDS):
+                await self._out.writer.end()
+
+    async def _store(self, recording: LargerBars) -> None:
+        await self._out.directory.resolve()
+        rows = np.zeros(len(recording.bars), dtype=LARGER_BAR)
+        for name in LARGER_BAR.names or ():
+            rows[name] = recording.bars[name]
+        await self._out.store_larger(recording.timeframe, self._out.directory.instruments(rows))
+        self._context.report.larger_bars += len(rows)
+
+    async def _import(self, recording: InstrumentFile) -> None:
+        imported = await self._out.import_file(await asyncio.to_thread(recording.path.read_bytes))
+        self._context.report.imported += imported.imported
+        for row in imported.malformed:
+            self._context.report.skip(recording.path.name, row.line, row.reason)

@@ -1,0 +1,174 @@
+"""The one way from a feed into the log: batches that never split an event time, run marks, and signs of life."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.domain.errors import Unavailable
+from server.market.feeds.flow import FlowControl
+from server.market.feeds.metrics import FeedMetrics
+from server.market.feeds.ports import Clock, LogPort
+from server.market.records import DEPTH, TICK
+from strikeline.internal.v1 import log_pb2
+
+BEAT_SECONDS: Final = 1.0
+"""Longest wall time without an entry."""
+
+MAX_ENTRY_TICKS: Final = 4_096
+"""An entry is cut at the first change of market time beyond this many ticks."""
+
+_RETRY_FIRST_SECONDS: Final = 0.05
+_RETRY_LONGEST_SECONDS: Final = 2.0
+_GIVE_UP_SECONDS: Final = 60.0
+_LOOK_BACK_ENTRIES: Final = 1_000
+_LOG: Final = logging.getLogger("strikeline.feed")
+
+Ticks = NDArray[np.void]
+
+
+class ShardMap:
+    """The tick shard of each instrument, by its number."""
+
+    def __init__(self, shards: int) -> None:
+        self.shards = shards
+        self._by_instrument = np.zeros(1_024, dtype=np.int32)
+
+    def set(self, instrument_id: int, shard: int) -> None:
+        """Makes an instrument known."""
+        if instrument_id >= len(self._by_instrument):
+            grown = np.zeros(max(instrument_id + 1, 2 * len(self._by_instrument)), dtype=np.int32)
+            grown[: len(self._by_instrument)] = self._by_instrument
+            self._by_instrument = grown
+        self._by_instrument[instrument_id] = shard
+
+    def split(self, records: Ticks) -> list[Ticks]:
+        """The records of each shard, in their order."""
+        if self.shards == 1:
+            return [records]
+        shard = self._by_instrument[records["instrument"]]
+        return [records[shard == number] for number in range(self.shards)]
+
+
+class BatchWriter:
+    """Appends one run of a feed to the log.
+
+    Market time is the highest event time of the run so far. `send` takes whole event times: a later call brings none
+    that an earlier one began, unless the source itself runs backwards. An append whose answer was lost is looked up in
+    the log before it is repeated, so that no entry comes twice.
+    """
+
+    def __init__(
+        self,
+        log: LogPort,
+        shards: ShardMap,
+        flow: FlowControl,
+        clock: Clock,
+        metrics: FeedMetrics,
+        *,
+        source: str,
+        run: str,
+    ) -> None:
+        self._log = log
+        self._shards = shards
+        self._flow = flow
+        self._clock = clock
+        self._metrics = metrics
+        self._source = source
+        self._run = run
+        self._last_id = "0-0"
+        self._last_append = clock.monotonic()
+        self.market_time = 0
+        self.tick_count = 0
+
+    async def start(self) -> None:
+        """Marks the begin of the run."""
+        self._last_id = await self._log.last_id()
+        await self._append(log_pb2.LOG_ENTRY_KIND_RUN_STARTED, _no_ticks(), _no_depths())
+
+    async def send(self, ticks: Ticks, depths: Ticks | None = None) -> None:
+        """Appends ticks (records of `TICK`) and the depths of the same event times (records of `DEPTH`)."""
+        market_times = np.maximum.accumulate(np.maximum(ticks["event_time"], self.market_time))
+        all_depths = _no_depths() if depths is None else depths
+        depth_bounds = market_times[0:0] if depths is None else depths["event_time"]
+        taken = 0
+        for first, last in _entries(market_times):
+            self.market_time = int(market_times[last - 1])
+            until = (
+                len(all_depths) if last == len(ticks) else int(np.searchsorted(depth_bounds, self.market_time, "right"))
+            )
+            await self._flow.wait()
+            await self._append(log_pb2.LOG_ENTRY_KIND_TICKS, ticks[first:last], all_depths[taken:until])
+            taken = until
+
+    async def beat(self) -> None:
+        """Appends an empty batch when nothing was appended for a second: the run lives."""
+        if self._clock.monotonic() - self._last_append >= BEAT_SECONDS:
+            await self._append(log_pb2.LOG_ENTRY_KIND_TICKS, _no_ticks(), _no_depths())
+
+    async def end(self) -> None:
+        """Marks the end of the run, which closes its bars."""
+        await self._append(log_pb2.LOG_ENTRY_KIND_RUN_ENDED, _no_ticks(), _no_depths())
+
+    async def _append(self, kind: log_pb2.LogEntryKind.ValueType, ticks: Ticks, depths: Ticks) -> None:
+        entry = log_pb2.LogEntry(
+            run=self._run,
+            source=self._source,
+            market_time=self.market_time,
+            appended_at=self._clock.wall_ns(),
+            kind=kind,
+            tick_count=self.tick_count if kind == log_pb2.LOG_ENTRY_KIND_RUN_ENDED else 0,
+        )
+        payloads = []
+        for own_ticks, own_depths in zip(self._shards.split(ticks), self._shards.split(depths), strict=True):
+            entry.ticks, entry.depths = own_ticks.tobytes(), own_depths.tobytes()
+            payloads.append(entry.SerializeToString())
+        self._last_id = await self._append_once(payloads)
+        self._last_append = self._clock.monotonic()
+        self._flow.sent(self._last_id, len(ticks))
+        self.tick_count += len(ticks)
+        self._metrics.entries.inc()
+        self._metrics.ticks.inc(len(ticks))
+
+    async def _append_once(self, payloads: Sequence[bytes]) -> str:
+        delay, started, uncertain = _RETRY_FIRST_SECONDS, self._clock.monotonic(), False
+        while True:
+            try:
+                found = await self._find(payloads[0]) if uncertain else None
+                return found or await self._log.append(payloads)
+            except Unavailable as error:
+                if self._clock.monotonic() - started > _GIVE_UP_SECONDS:
+                    raise
+                uncertain = True
+                self._metrics.retries.inc()
+                _LOG.warning("the log is away, trying again in %.2f s: %s", delay, error.message)
+            await self._clock.sleep(delay)
+            delay = min(2 * delay, _RETRY_LONGEST_SECONDS)
+
+    async def _find(self, payload: bytes) -> str | None:
+        """The id of the entry that carries exactly this payload, which no other entry does: it holds the wall time."""
+        entries = await self._log.range(0, self._last_id, "+", _LOOK_BACK_ENTRIES)
+        return next((entry_id for entry_id, found in entries if found == payload), None)
+
+
+def _entries(market_times: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Where to cut: [first, last) of each entry, cut only where market time advances."""
+    advances = np.flatnonzero(np.diff(market_times)) + 1
+    first, total = 0, len(market_times)
+    while first < total:
+        at = int(np.searchsorted(advances, first + MAX_ENTRY_TICKS))
+        last = int(advances[at]) if at < len(advances) else total
+        yield first, last
+        first = last
+
+
+def _no_ticks() -> Ticks:
+    return np.empty(0, dtype=TICK)
+
+
+def _no_depths() -> Ticks:
+    return np.empty(0, dtype=DEPTH)
