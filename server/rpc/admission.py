@@ -104,10 +104,11 @@ class Admission:
         return request
 
     async def _identify(self, metadata: Metadata, call: Call) -> Principal:
-        if self._public:
-            return ANONYMOUS
         identity = self._gates.identity
         principal = identity.known(metadata)
+        if self._public:
+            call.principal = principal or ANONYMOUS
+            return call.principal
         if principal is None:
             principal = await identity.authenticate(metadata, call.headers)
         call.principal = principal

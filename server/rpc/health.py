@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Protocol
 
@@ -46,6 +47,7 @@ class HealthMonitor:
         self._services = ("", READINESS, *services)
         self._probes = probes
         self.states: dict[str, bool] = dict.fromkeys(probes, False)
+        self.since: dict[str, float] = dict.fromkeys(probes, time.time())
 
     async def start(self) -> None:
         """First probe; publishes every name, so that none is unknown."""
@@ -64,6 +66,7 @@ class HealthMonitor:
         for name, healthy in zip(self._probes, results, strict=True):
             if healthy != self.states[name]:
                 log.log(logging.INFO if healthy else logging.ERROR, "%s is %s", name, "up" if healthy else "down")
+                self.since[name] = time.time()
             self.states[name] = healthy
             await self._publish(name, healthy=healthy)
         for service in self._services:

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Protocol
 
 from server.domain.errors import ResourceExhausted, Unavailable
-from server.rpc.breaker import Breaker
 
 BLOCK = 50
 """Tokens leased at once: at most one round trip per 50 reads."""
@@ -69,7 +68,7 @@ class Buckets(Protocol):
     async def take(self, key: str, capacity: int, refill_per_second: float, amount: int) -> tuple[int, float]:
         """Takes up to `amount` tokens. -> how many were granted, and seconds until the next one when there were none.
 
-        Raises Unavailable when the store does not answer.
+        Raises Unavailable when the store does not answer; at once when it is known not to.
         """
         ...
 
@@ -100,16 +99,14 @@ class Quotas:
         self._default = default_tier
         self._clock = clock
         self._leases: OrderedDict[tuple[str, str, str, str], _Lease] = OrderedDict()
-        self._breaker = Breaker(clock)
-
-    @property
-    def breaker_state(self) -> str:
-        """State of the breaker before the buckets."""
-        return self._breaker.state
 
     def rate(self, tier: str, rate_class: str) -> Rate:
         """The rate of a class in a tier; an unknown tier is the default one."""
-        return TIERS.get(tier or self._default, TIERS[self._default])[rate_class]
+        return self.rates(tier)[rate_class]
+
+    def rates(self, tier: str) -> Mapping[str, Rate]:
+        """The rates of a tier by class; an unknown tier is the default one."""
+        return TIERS.get(tier or self._default, TIERS[self._default])
 
     def charge_leased(self, user: str, account: str, tier: str, rate_class: str) -> int:
         """Charges a token that is leased already. -> tokens left in the lease, -1 when a lease must be taken first."""
@@ -168,15 +165,11 @@ class Quotas:
         now = self._clock()
         if now < lease.blocked_until:
             raise limited(key[3], rate, lease.blocked_until - now)
-        if not self._breaker.allows():
-            return False
         block = max(1, min(BLOCK, rate.burst // 2))
         try:
             granted, wait = await self._buckets.take(_bucket_key(key), rate.burst, rate.per_second, block)
         except Unavailable:
-            self._breaker.failed()
             return False
-        self._breaker.succeeded()
         if not granted:
             lease.blocked_until = now + wait
             raise limited(key[3], rate, wait)

@@ -29,10 +29,14 @@ def redact(text: str) -> str:
 class JsonFormatter(logging.Formatter):
     """time, level, logger, message, then the record's own fields; a stack trace as `exception`."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = (-1, "")
+
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
         line: dict[str, object] = {
-            "time": _time(record.created),
+            "time": self._time(record.created),
             "level": record.levelname,
             "logger": record.name,
             "message": redact(record.getMessage()),
@@ -44,14 +48,17 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = redact(self.formatException(record.exc_info))
         return orjson.dumps(line, default=str).decode()
 
-
-def _time(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((seconds - whole) * 1e6):06d}Z"
+    def _time(self, seconds: float) -> str:
+        whole = int(seconds)
+        if self._second[0] != whole:
+            self._second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)))
+        return f"{self._second[1]}.{int((seconds - whole) * 1e6):06d}Z"
 
 
 def configure_logging(level: str, stream: TextIO | None = None) -> None:
     """Sends every logger of this process to one JSON handler. Called by the command line, never by a library."""
+    # A line shows none of these, and finding them out costs more than all the rest of it.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 import grpc
 from google.protobuf.message import Message
 
-from server.domain.errors import Aborted, DeadlineExceeded, ResourceExhausted, StrikelineError
+from server.domain.errors import Aborted, DeadlineExceeded, StrikelineError
 from server.rpc.admission import CORRELATION, Admission, Metadata
 from server.rpc.call import Call
 from server.rpc.deadlines import until
@@ -22,8 +22,6 @@ from server.rpc.telemetry import MethodTelemetry
 from server.rpc.tokens import expired
 
 ADMISSION_SECONDS = 5.0
-WRITE_SECONDS = 30.0
-"""A client that takes no byte for so long is gone or hopeless."""
 
 StreamMethod = Callable[[Message, Call], AsyncGenerator[bytes, None]]
 
@@ -82,7 +80,7 @@ class StreamHandler:
         frames = self._method(request, call)
         async with contextlib.aclosing(frames):
             async for frame in frames:
-                await _send(context, frame)
+                await context.write(frame)
                 self._telemetry.sent()
 
 
@@ -92,14 +90,6 @@ def count_items(request: Message) -> int:
         if field.is_repeated:
             return len(getattr(request, field.name))
     return 1
-
-
-async def _send(context: RpcContext, frame: bytes) -> None:
-    await until(asyncio.get_running_loop().time() + WRITE_SECONDS, context.write(frame), _stalled)
-
-
-def _stalled() -> ResourceExhausted:
-    return ResourceExhausted("the client has not read for too long", reason="SLOW_CONSUMER")
 
 
 def _not_opened() -> DeadlineExceeded:

@@ -1,0 +1,130 @@
+"""InstrumentService: the register of instruments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import date
+from decimal import Decimal
+
+from server.domain.errors import InvalidArgument
+from server.domain.symbols import canonical_underlying
+from server.rpc.call import Call
+from server.services.converters_instruments import instrument_message, kind_of, underlying_message
+from server.services.paging import page_of
+from server.services.requests import MarketClock, find_instrument, find_instruments, in_force_on, page_size
+from server.store.instruments import ContractFilter, InstrumentCounts, InstrumentFilter, InstrumentStore
+from strikeline.v1 import instrument_pb2
+from strikeline.v1 import instrument_service_pb2 as pb
+
+
+class InstrumentService:
+    """Answers from the store; what is in force is judged at market time."""
+
+    def __init__(self, instruments: InstrumentStore, clock: MarketClock) -> None:
+        self._instruments = instruments
+        self._clock = clock
+
+    async def GetInstrument(self, request: pb.GetInstrumentRequest, call: Call) -> instrument_pb2.Instrument:
+        """One instrument, expired ones included."""
+        return instrument_message(await find_instrument(self._instruments, request.instrument, "instrument"))
+
+    async def BatchGetInstruments(
+        self, request: pb.BatchGetInstrumentsRequest, call: Call
+    ) -> pb.BatchGetInstrumentsResponse:
+        """Some instruments in the order requested."""
+        found = await find_instruments(self._instruments, request.instruments, "instruments")
+        return pb.BatchGetInstrumentsResponse(instruments=map(instrument_message, found))
+
+    async def ListInstruments(self, request: pb.ListInstrumentsRequest, call: Call) -> pb.ListInstrumentsResponse:
+        """Instruments that fit all filters, by key."""
+        wanted = InstrumentFilter(
+            kind=kind_of(request.kind),
+            exchange=request.exchange or None,
+            segment=request.segment or None,
+            underlying=canonical_underlying(request.underlying) if request.underlying else None,
+            on=None if request.include_expired else in_force_on(self._clock),
+        )
+        page = await self._instruments.list(wanted, page_size(request.page_size), request.page_token)
+        return pb.ListInstrumentsResponse(
+            instruments=map(instrument_message, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size or 0,
+        )
+
+    async def SearchInstruments(self, request: pb.SearchInstrumentsRequest, call: Call) -> pb.SearchInstrumentsResponse:
+        """Instruments by a part of symbol or name, best first."""
+        page = await self._instruments.search(
+            request.query,
+            page_size(request.page_size),
+            request.page_token,
+            kind=kind_of(request.kind),
+            on=in_force_on(self._clock),
+        )
+        return pb.SearchInstrumentsResponse(
+            instruments=map(instrument_message, page.items), next_page_token=page.next_page_token
+        )
+
+    async def ListUnderlyings(self, request: pb.ListUnderlyingsRequest, call: Call) -> pb.ListUnderlyingsResponse:
+        """What derivatives are written on, by symbol."""
+        on = in_force_on(self._clock)
+        found = await self._instruments.underlyings(on)
+        page = page_of(found, ("underlyings",), request.page_size, request.page_token)
+        return pb.ListUnderlyingsResponse(
+            underlyings=map(underlying_message, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size or 0,
+        )
+
+    async def SearchDerivativeContracts(
+        self, request: pb.SearchDerivativeContractsRequest, call: Call
+    ) -> pb.SearchDerivativeContractsResponse:
+        """Futures and options of one underlying by expiry, strike, kind."""
+        wanted = self._contract_filter(request)
+        page = await self._instruments.derivative_contracts(wanted, page_size(request.page_size), request.page_token)
+        return pb.SearchDerivativeContractsResponse(
+            contracts=map(instrument_message, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size or 0,
+        )
+
+    async def GetInstrumentStats(
+        self, request: pb.GetInstrumentStatsRequest, call: Call
+    ) -> pb.GetInstrumentStatsResponse:
+        """Counts of the instruments on record."""
+        counts = await self._instruments.stats(in_force_on(self._clock))
+        return pb.GetInstrumentStatsResponse(
+            total=sum(item.total for item in counts),
+            active=sum(item.active for item in counts),
+            by_kind=_counted(counts, lambda item: item.kind.name),
+            by_exchange=_counted(counts, lambda item: item.exchange),
+            by_segment=_counted(counts, lambda item: item.segment),
+        )
+
+    def _contract_filter(self, request: pb.SearchDerivativeContractsRequest) -> ContractFilter:
+        expiry = _date("expiry", request.expiry) if request.expiry else None
+        return ContractFilter(
+            underlying=canonical_underlying(request.underlying),
+            kind=kind_of(request.kind),
+            expiry=expiry,
+            min_strike=Decimal(repr(request.min_strike)) if request.HasField("min_strike") else None,
+            max_strike=Decimal(repr(request.max_strike)) if request.HasField("max_strike") else None,
+            on=None if expiry else in_force_on(self._clock),
+        )
+
+
+def _date(field: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidArgument.of(field, "must be a date of the calendar, such as 2025-11-25") from error
+
+
+def _counted(
+    counts: Iterable[InstrumentCounts], value: Callable[[InstrumentCounts], str]
+) -> list[instrument_pb2.InstrumentCount]:
+    """Active instruments by a property, in the order of its values."""
+    sums: Counter[str] = Counter()
+    for item in counts:
+        sums[value(item)] += item.active
+    return [instrument_pb2.InstrumentCount(value=name, count=count) for name, count in sorted(sums.items())]
