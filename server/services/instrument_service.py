@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from server.domain.errors import InvalidArgument
 from server.domain.symbols import canonical_underlying
+from server.market.feeds.kite_instruments import NotAnInstrumentFile, import_instruments
 from server.rpc.call import Call
 from server.services.converters_instruments import instrument_message, kind_of, underlying_message
 from server.services.paging import page_of
@@ -16,6 +17,9 @@ from server.services.requests import MarketClock, find_instrument, find_instrume
 from server.store.instruments import ContractFilter, InstrumentCounts, InstrumentFilter, InstrumentStore
 from strikeline.v1 import instrument_pb2
 from strikeline.v1 import instrument_service_pb2 as pb
+
+REPORTED = 100
+"""Most rejected rows that an import names."""
 
 
 class InstrumentService:
@@ -99,6 +103,20 @@ class InstrumentService:
             by_kind=_counted(counts, lambda item: item.kind.name),
             by_exchange=_counted(counts, lambda item: item.exchange),
             by_segment=_counted(counts, lambda item: item.segment),
+        )
+
+    async def ImportInstruments(self, request: pb.ImportInstrumentsRequest, call: Call) -> pb.ImportInstrumentsResponse:
+        """Reads the broker's instrument list into the register."""
+        try:
+            report = await import_instruments(request.csv, self._instruments)
+        except NotAnInstrumentFile as error:
+            raise InvalidArgument.of("csv", str(error), reason="IMPORT_UNREADABLE") from error
+        return pb.ImportInstrumentsResponse(
+            imported_count=report.imported,
+            rejected_count=len(report.malformed),
+            rejected_rows=[
+                pb.RejectedRow(line=row.line, description=row.reason) for row in report.malformed[:REPORTED]
+            ],
         )
 
     def _contract_filter(self, request: pb.SearchDerivativeContractsRequest) -> ContractFilter:
