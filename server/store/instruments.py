@@ -116,6 +116,10 @@ class InstrumentStore:
         found = {row["key"]: _instrument(row) for row in await self._database.fetch(_SQL["by_keys"], wanted)}
         return [found[key] for key in wanted if key in found]
 
+    async def by_numbers(self, numbers: Iterable[int]) -> list[Instrument]:
+        """Those that exist of the instrument numbers, by number."""
+        return [_instrument(row) for row in await self._database.fetch(_SQL["by_numbers"], list(numbers))]
+
     async def get(self, key: str) -> Instrument:
         """The instrument of a canonical key. Raises NotFound (INSTRUMENT_NOT_FOUND)."""
         found = await self.by_keys([key])

@@ -48,6 +48,11 @@ SELECT instrument_id, key, exchange, tradingsymbol, token, name, kind, underlyin
        freeze_quantity, segment, provenance
 FROM instruments WHERE key = ANY ($1::text[]);
 
+-- name: by_numbers
+SELECT instrument_id, key, exchange, tradingsymbol, token, name, kind, underlying, expiry, strike, tick_size, lot_size,
+       freeze_quantity, segment, provenance
+FROM instruments WHERE instrument_id = ANY ($1::integer[]) ORDER BY instrument_id;
+
 -- name: list
 -- $1 kind, $2 exchange, $3 segment, $4 underlying: NULL is any. $5 date on which a contract must not be over, or NULL.
 SELECT instrument_id, key, exchange, tradingsymbol, token, name, kind, underlying, expiry, strike, tick_size, lot_size,
