@@ -33,7 +33,7 @@ def show(title: str, figures: Sequence[Figure]) -> None:
 
 
 async def alternate(rounds: int, *measures: Callable[[], Awaitable[float]]) -> list[float]:
-    """Runs the measures in turn, round after round, so that a noisy neighbour hits all of them; medians in their order."""
+    """Runs the measures in turn, round after round, so that noise hits all of them. -> medians, in their order."""
     results: list[list[float]] = [[] for _ in measures]
     for _ in range(rounds):
         for values, measure in zip(results, measures, strict=True):

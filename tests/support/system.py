@@ -1,4 +1,4 @@
-"""The whole system as a user starts it: `python -m server dev` in a process of its own, on free ports and a database of its own."""
+"""The whole system as a user starts it: `python -m server dev`, on free ports and a database of its own."""
 
 from __future__ import annotations
 
