@@ -61,6 +61,7 @@ CREATE TABLE legs (
     notes         text NOT NULL DEFAULT '',
     exit_price    numeric(18, 4),
     realized_pnl  numeric(18, 4),
+    revision      bigint NOT NULL DEFAULT 1,
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now(),
     closed_at     timestamptz,
@@ -77,6 +78,20 @@ CREATE TABLE legs (
 );
 CREATE INDEX legs_strategy_idx ON legs (strategy, number);
 CREATE INDEX legs_instrument_id_idx ON legs (instrument_id);
+
+-- All that the mark-to-market needs to know of a strategy. Prices are ten-thousandths of a rupee.
+CREATE VIEW strategy_states WITH (security_invoker = true) AS
+SELECT s.number, s.status, jsonb_build_object(
+           'account', s.account, 'strategy', s.strategy, 'number', s.number, 'revision', s.revision,
+           'active', s.status = 'ACTIVE',
+           'legs', coalesce((
+               SELECT jsonb_agg(jsonb_build_object(
+                          'leg', l.leg, 'number', l.number, 'instrument_id', l.instrument_id,
+                          'direction', CASE l.side WHEN 'BUY' THEN 1 ELSE -1 END, 'quantity', l.quantity,
+                          'entry_price', (l.entry_price * 10000)::bigint) ORDER BY l.number)
+               FROM legs l WHERE l.strategy = s.number AND l.closed_at IS NULL), '[]')) AS state
+FROM strategies s;
+GRANT SELECT ON strategy_states TO strikeline_api, strikeline_worker;
 
 -- What the worker must hear of: each change of a strategy, as its whole state, written in the change's transaction.
 CREATE TABLE strategy_outbox (
@@ -162,6 +177,7 @@ DOWN = """
 DROP TABLE m2m_candles;
 DROP TABLE strategy_m2m;
 DROP TABLE strategy_outbox;
+DROP VIEW strategy_states;
 DROP FUNCTION announce_strategy_outbox();
 DROP TABLE legs;
 DROP TABLE strategies;
