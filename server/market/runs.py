@@ -70,6 +70,11 @@ class Runs:
         """Which of the run indices belong to runs that are not over."""
         return np.isin(indices, [run.index for run in self._runs.values() if run.live])
 
+    def family(self, run: Run) -> list[int]:
+        """Indices of the run and of its source's runs that are over: it goes on where they stopped."""
+        kin = (other for other in self._runs.values() if other.source == run.source and not other.live)
+        return sorted({run.index, *(other.index for other in kin)})
+
     def __iter__(self) -> Iterator[Run]:
         return iter(self._runs.values())
 

@@ -1,0 +1,73 @@
+"""Entries of the log as the worker's stages see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.market.records import DEPTH, TICK
+from strikeline.internal.v1.log_pb2 import LogEntry, LogEntryKind, StrategyState
+
+Rows = NDArray[np.void]
+
+RUN_STARTED = LogEntryKind.LOG_ENTRY_KIND_RUN_STARTED
+TICKS = LogEntryKind.LOG_ENTRY_KIND_TICKS
+RUN_ENDED = LogEntryKind.LOG_ENTRY_KIND_RUN_ENDED
+STRATEGY_CHANGED = LogEntryKind.LOG_ENTRY_KIND_STRATEGY_CHANGED
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One log entry under its id, with the ticks of the shards that the reader follows, in shard order."""
+
+    id: str
+    parts: tuple[LogEntry, ...]
+
+    @classmethod
+    def parse(cls, id_: str, payloads: Sequence[bytes]) -> Entry:
+        """Reads the payloads of one id, one for each shard. Raises DecodeError when one is no LogEntry."""
+        return cls(id_, tuple(LogEntry.FromString(payload) for payload in payloads))
+
+    @property
+    def kind(self) -> LogEntryKind.ValueType:
+        """What the entry is."""
+        return self.parts[0].kind
+
+    @property
+    def run(self) -> str:
+        """The feed run."""
+        return self.parts[0].run
+
+    @property
+    def source(self) -> str:
+        """The feed."""
+        return self.parts[0].source
+
+    @property
+    def market_time(self) -> int:
+        """The run's market time, nanoseconds since 1970 UTC; 0 before its first tick."""
+        return max(part.market_time for part in self.parts)
+
+    @property
+    def appended_at(self) -> int:
+        """Wall time of its appending, nanoseconds; for measuring only."""
+        return self.parts[0].appended_at
+
+    @property
+    def strategy(self) -> StrategyState:
+        """The strategy's whole state, for STRATEGY_CHANGED."""
+        return self.parts[0].strategy
+
+    @cached_property
+    def ticks(self) -> Rows:
+        """Rows of `TICK`."""
+        return np.concatenate([np.frombuffer(part.ticks, TICK) for part in self.parts])
+
+    @cached_property
+    def depths(self) -> Rows:
+        """Rows of `DEPTH`."""
+        return np.concatenate([np.frombuffer(part.depths, DEPTH) for part in self.parts])

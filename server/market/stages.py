@@ -1,0 +1,41 @@
+"""What a slot of the worker does with the log: the port between `SlotRunner` and the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from server.market.entries import Entry
+from server.store.database import Transaction
+
+
+class Stage(Protocol):
+    """Turns log entries into outputs. Its state is a pure function of a checkpoint and the entries after it.
+
+    It reads no clock. A runner calls `prepare` and then `apply` for each entry in order, and at times `save`, all in
+    one task. After an error the stage is thrown away.
+    """
+
+    def restore(self, sections: Mapping[str, bytes]) -> None:
+        """Takes over the sections of a checkpoint: the base, then each delta."""
+        ...
+
+    async def prepare(self, entry: Entry) -> None:
+        """Fetches the committed rows that `apply` will need."""
+        ...
+
+    def apply(self, entry: Entry) -> bytes | None:
+        """Takes in one entry. -> what it publishes under the entry's id; None for nothing."""
+        ...
+
+    def sections(self, *, full: bool) -> Mapping[str, bytes]:
+        """Checkpoint sections: everything, or what changed since `saved`."""
+        ...
+
+    async def save(self, transaction: Transaction) -> int:
+        """Writes the rows that changed since `saved`. -> how many."""
+        ...
+
+    def saved(self) -> None:
+        """Rows and sections are committed."""
+        ...
