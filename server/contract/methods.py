@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import cast
 
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
@@ -93,6 +94,11 @@ class Method:
     def path(self) -> str:
         """The gRPC path, such as `/strikeline.v1.MarketDataService/ListBars`."""
         return f"/{self.service}/{self.name}"
+
+    @property
+    def request(self) -> Descriptor:
+        """Descriptor of the input."""
+        return cast("Descriptor", self.input.DESCRIPTOR)
 
     @property
     def safe(self) -> bool:
