@@ -121,8 +121,7 @@ def programs(ports: Ports, shared: Mapping[str, str], envoy_configuration: Path)
         for number, port in enumerate(ports.envoy.api, start=1)
         for role in [_role(f"api-{number}", ["api"], shared, ports, STRIKELINE_GRPC_ADDRESS=f"127.0.0.1:{port}")]
     ]
-    # One api process is called directly; several are balanced by Envoy.
-    upstream = ports.envoy.api[0] if len(apis) == 1 else ports.envoy.public
+    upstreams = ",".join(f"127.0.0.1:{port}" for port in ports.envoy.api)
     gateway = Program(
         "gateway",
         (sys.executable, "-m", "gateway"),
@@ -130,7 +129,7 @@ def programs(ports: Ports, shared: Mapping[str, str], envoy_configuration: Path)
             **shared,
             "STRIKELINE_INSTANCE": "gateway-1",
             "STRIKELINE_GATEWAY_ADDRESS": f"127.0.0.1:{ports.envoy.gateway}",
-            "STRIKELINE_UPSTREAM": f"127.0.0.1:{upstream}",
+            "STRIKELINE_UPSTREAM": upstreams,
             "STRIKELINE_METRICS_PORT": str(ports.metrics["gateway"]),
         },
         answers_http(f"http://127.0.0.1:{ports.envoy.gateway}/healthz"),

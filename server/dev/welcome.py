@@ -15,8 +15,7 @@ def addresses(ports: Ports, urls: StackUrls, logs: Path) -> list[tuple[str, str]
     base = f"127.0.0.1:{ports.envoy.public}"
     return [
         ("HTTP, WebSocket, gRPC, gRPC-Web", f"http://{base}"),
-        ("Console", f"http://{base}/"),
-        ("API documents", f"http://{base}/docs"),
+        ("Console and API documents", f"http://{base}/docs"),
         ("gRPC, direct", ", ".join(f"127.0.0.1:{port}" for port in ports.envoy.api)),
         ("Gateway, direct", f"http://127.0.0.1:{ports.envoy.gateway}"),
         ("Envoy's administration", f"http://127.0.0.1:{ports.envoy.admin}"),
@@ -43,7 +42,7 @@ def commands(ports: Ports) -> list[tuple[str, str]]:
         "import json, sys; from websockets.sync.client import connect\n"
         f"with connect('ws://{base}/v1/ws', "
         "additional_headers={'Authorization': 'Bearer ' + sys.argv[1]}) as socket:\n"
-        "    socket.send(json.dumps({'id': '1', 'method': 'strikeline.v1.MarketDataService/StreamTicks', "
+        "    socket.send(json.dumps({'id': '1', 'method': 'MarketDataService.StreamTicks', "
         f"'request': {{'instruments': ['{INSTRUMENT}']}}}}))\n"
         "    for message in socket: print(message)"
     )
