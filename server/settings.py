@@ -103,6 +103,9 @@ class Settings:
     log_max_entries: int = _count(200_000)
     """Most entries of a log; a feed waits before it exceeds this."""
 
+    feed_max_ahead_ticks: int = _count(500_000)
+    """Most ticks that a feed has sent and the worker has not committed; beyond them the feed waits."""
+
     freshness_bound: float = _seconds(60.0)
     """Market time after which a price is too old for a mark-to-market."""
 

@@ -91,9 +91,18 @@ class ContractRules:
         return self.of_key(index_key(canonical) or f"NSE:{canonical}")
 
     def derivative(
-        self, underlying: str, expiry: date, strike: Decimal | None, side: str, day: date | None = None
+        self,
+        underlying: str,
+        expiry: date,
+        strike: Decimal | None,
+        side: str,
+        day: date | None = None,
+        default_lot: int = 1,
     ) -> Contract:
-        """The future (`FUT`, no strike) or the option (`CE`, `PE`) of an underlying; `day` is for its lot size."""
+        """The future (`FUT`, no strike) or the option (`CE`, `PE`) of an underlying.
+
+        Its lot size is the one known for `day`, else `default_lot`.
+        """
         name = canonical_underlying(underlying)
         symbol = derivative_symbol(name, expiry, strike, side, monthly=self.expiries.is_monthly(name, expiry))
         return Contract(
@@ -103,7 +112,7 @@ class ContractRules:
             underlying=name,
             expiry=expiry,
             strike=strike,
-            lot_size=(day and lot_size(name, day)) or 1,
+            lot_size=(day and lot_size(name, day)) or default_lot,
         )
 
     def _derivative_of_symbol(self, exchange: str, tradingsymbol: str, day: date | None) -> Contract:

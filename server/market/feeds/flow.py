@@ -10,19 +10,12 @@ from typing import Final
 
 from server.market.feeds.metrics import FeedMetrics
 from server.market.feeds.ports import Clock, LogPort, Positions
+from server.store.market_log import FIRST_ID, id_key
 
 _POLL_SECONDS: Final = 0.02
 _REPORT_SECONDS: Final = 5.0
 _LENGTH_EVERY: Final = 256
 _LOG: Final = logging.getLogger("strikeline.feed")
-
-EntryId = tuple[int, int]
-
-
-def parse_id(text: str) -> EntryId:
-    """A log id `milliseconds-sequence` as numbers that compare in log order."""
-    milliseconds, _, sequence = text.partition("-")
-    return int(milliseconds), int(sequence or 0)
 
 
 @dataclass(frozen=True)
@@ -45,20 +38,23 @@ class FlowControl:
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
-        self._pending: deque[tuple[EntryId, int]] = deque()
+        self._pending: deque[tuple[tuple[int, int], int]] = deque()
         self._pending_ticks = 0
         self._since_length = 0
 
     def sent(self, entry_id: str, ticks: int) -> None:
         """Notes an entry that was appended."""
-        self._pending.append((parse_id(entry_id), ticks))
+        self._pending.append((id_key(entry_id), ticks))
         self._pending_ticks += ticks
         self._since_length += 1
 
     async def wait(self) -> None:
         """Returns when the next entry may be appended; at once while the worker keeps up."""
-        if not self._near_bound():
-            return
+        if self._near_bound():
+            await self.wait_for_room()
+
+    async def wait_for_room(self) -> None:
+        """Returns when the worker has committed enough and the log is not full."""
         started = reported = self._clock.monotonic()
         while not await self._has_room():
             await self._clock.sleep(_POLL_SECONDS)
@@ -86,6 +82,6 @@ class FlowControl:
         return True
 
     def _drop_committed(self, positions: Mapping[str, str]) -> None:
-        committed = min((parse_id(positions.get(slot, "0-0")) for slot in self._limits.slots), default=(0, 0))
+        committed = min((id_key(positions.get(slot, FIRST_ID)) for slot in self._limits.slots), default=(0, 0))
         while self._pending and self._pending[0][0] <= committed:
             self._pending_ticks -= self._pending.popleft()[1]

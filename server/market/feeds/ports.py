@@ -40,8 +40,14 @@ class SystemClock:
 class LogPort(Protocol):
     """The totally ordered log of market events (`server.store.market_log.MarketLog`)."""
 
-    async def append(self, payloads: Sequence[bytes]) -> str:
-        """Appends one entry to all shards, one payload for each, under one id, which is returned."""
+    async def append(self, payloads: Sequence[bytes], *, producer: str = "", sequence: int = 0) -> str:
+        """Appends one entry to all shards, one payload for each, under one id, which is returned.
+
+        Repeating a producer's sequence number appends nothing and gives the same id. Raises LogFull.
+        """
+
+    async def forget_producer(self, producer: str) -> None:
+        """Drops what is remembered of a run that has ended."""
 
     async def range(self, shard: int, after: str, until: str, count: int) -> list[tuple[str, bytes]]:
         """Entries of a shard with after < id <= until, ascending, at most `count`."""

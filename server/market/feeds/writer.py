@@ -14,6 +14,7 @@ from server.market.feeds.flow import FlowControl
 from server.market.feeds.metrics import FeedMetrics
 from server.market.feeds.ports import Clock, LogPort
 from server.market.records import DEPTH, TICK
+from server.store.market_log import LogFull
 from strikeline.internal.v1 import log_pb2
 
 BEAT_SECONDS: Final = 1.0
@@ -25,7 +26,6 @@ MAX_ENTRY_TICKS: Final = 4_096
 _RETRY_FIRST_SECONDS: Final = 0.05
 _RETRY_LONGEST_SECONDS: Final = 2.0
 _GIVE_UP_SECONDS: Final = 60.0
-_LOOK_BACK_ENTRIES: Final = 1_000
 _LOG: Final = logging.getLogger("strikeline.feed")
 
 Ticks = NDArray[np.void]
@@ -58,8 +58,8 @@ class BatchWriter:
     """Appends one run of a feed to the log.
 
     Market time is the highest event time of the run so far. `send` takes whole event times: a later call brings none
-    that an earlier one began, unless the source itself runs backwards. An append whose answer was lost is looked up in
-    the log before it is repeated, so that no entry comes twice.
+    that an earlier one began, unless the source itself runs backwards. Entries are numbered, so that repeating an
+    append whose answer was lost adds nothing.
     """
 
     def __init__(
@@ -80,14 +80,13 @@ class BatchWriter:
         self._metrics = metrics
         self._source = source
         self._run = run
-        self._last_id = "0-0"
+        self._sequence = 0
         self._last_append = clock.monotonic()
         self.market_time = 0
         self.tick_count = 0
 
     async def start(self) -> None:
         """Marks the begin of the run."""
-        self._last_id = await self._log.last_id()
         await self._append(log_pb2.LOG_ENTRY_KIND_RUN_STARTED, _no_ticks(), _no_depths())
 
     async def send(self, ticks: Ticks, depths: Ticks | None = None) -> None:
@@ -113,6 +112,7 @@ class BatchWriter:
     async def end(self) -> None:
         """Marks the end of the run, which closes its bars."""
         await self._append(log_pb2.LOG_ENTRY_KIND_RUN_ENDED, _no_ticks(), _no_depths())
+        await self._log.forget_producer(self._run)
 
     async def _append(self, kind: log_pb2.LogEntryKind.ValueType, ticks: Ticks, depths: Ticks) -> None:
         entry = log_pb2.LogEntry(
@@ -127,32 +127,30 @@ class BatchWriter:
         for own_ticks, own_depths in zip(self._shards.split(ticks), self._shards.split(depths), strict=True):
             entry.ticks, entry.depths = own_ticks.tobytes(), own_depths.tobytes()
             payloads.append(entry.SerializeToString())
-        self._last_id = await self._append_once(payloads)
+        entry_id = await self._append_once(payloads)
         self._last_append = self._clock.monotonic()
-        self._flow.sent(self._last_id, len(ticks))
+        self._flow.sent(entry_id, len(ticks))
         self.tick_count += len(ticks)
         self._metrics.entries.inc()
         self._metrics.ticks.inc(len(ticks))
 
     async def _append_once(self, payloads: Sequence[bytes]) -> str:
-        delay, started, uncertain = _RETRY_FIRST_SECONDS, self._clock.monotonic(), False
+        """Appends, again and again while the log is away or full; a repeated sequence number comes only once."""
+        self._sequence += 1
+        delay, started = _RETRY_FIRST_SECONDS, self._clock.monotonic()
         while True:
             try:
-                found = await self._find(payloads[0]) if uncertain else None
-                return found or await self._log.append(payloads)
+                return await self._log.append(payloads, producer=self._run, sequence=self._sequence)
+            except LogFull:
+                await self._clock.sleep(_RETRY_FIRST_SECONDS)
+                await self._flow.wait_for_room()
             except Unavailable as error:
                 if self._clock.monotonic() - started > _GIVE_UP_SECONDS:
                     raise
-                uncertain = True
                 self._metrics.retries.inc()
                 _LOG.warning("the log is away, trying again in %.2f s: %s", delay, error.message)
-            await self._clock.sleep(delay)
-            delay = min(2 * delay, _RETRY_LONGEST_SECONDS)
-
-    async def _find(self, payload: bytes) -> str | None:
-        """The id of the entry that carries exactly this payload, which no other entry does: it holds the wall time."""
-        entries = await self._log.range(0, self._last_id, "+", _LOOK_BACK_ENTRIES)
-        return next((entry_id for entry_id, found in entries if found == payload), None)
+                await self._clock.sleep(delay)
+                delay = min(2 * delay, _RETRY_LONGEST_SECONDS)
 
 
 def _entries(market_times: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
