@@ -17,15 +17,8 @@ from server.contract.methods import Method
 from server.contract.testing.examples import example_of
 from server.contract.testing.examples.example import Wrong, changed
 from server.contract.testing.faults import Fault
-from server.contract.testing.fixtures import (  # noqa: F401 - fixtures work in the module that holds them
-    Callers,
-    callers,
-    grpc_addr,
-    grpc_caller,
-    grpc_server,
-    http_client,
-    world,
-)
+from server.contract.testing.fixtures import *  # noqa: F403 - fixtures work in the module that holds them
+from server.contract.testing.fixtures import Callers
 from server.contract.testing.generation import valid_messages
 from server.contract.testing.http_calls import Inexpressible, http_request
 from server.contract.testing.outcomes import Outcome, without
