@@ -105,6 +105,7 @@ async def open_redis(url: str, timeout: float) -> AsyncIterator[RedisClient]:
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
+        protocol=2,
     )
     client = Redis.from_pool(pool)
     try:
