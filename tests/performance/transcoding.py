@@ -1,0 +1,103 @@
+"""The gateway against Envoy's own JSON transcoder, before the same api."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
+
+import numpy as np
+
+from server.dev.probes import listens
+from tests.performance.load import http_rate
+from tests.performance.market import list_instruments, pump_here
+from tests.performance.processes import api, bench, gateway, program
+from tests.performance.report import Figure, alternate, show
+from tests.support.system import free_ports
+
+CONNECTIONS = 32
+FILTERS = "type.googleapis.com/envoy.extensions.filters"
+DESCRIPTORS = Path(__file__).parents[2] / "generated" / "descriptors.binpb"
+
+
+async def run(rounds: int, seconds: float) -> None:
+    """Prints the rates of one quote and of a list of 100 through both."""
+    async with bench() as setting:
+        listed = await list_instruments(setting.database.worker_url, 100)
+        async with api(setting) as served, gateway(setting, served.target) as ours, envoy(served.target) as theirs:
+            await pump_here(setting, np.array([item.instrument_id for item in listed], np.int32))
+            for count, floor in ((1, 0.75), (100, 1.0)):
+                names = "&".join(f"instruments={quote(item.key, safe=':')}" for item in listed[:count])
+                path = f"/v1/quotes:batchGet?{names}"
+                mine, reference = await alternate(
+                    rounds,
+                    partial(http_rate, ours, path, setting.bearer(), CONNECTIONS, seconds),
+                    partial(http_rate, theirs, path, setting.bearer(), CONNECTIONS, seconds),
+                )
+                show(
+                    f"Transcoding, {CONNECTIONS} connections, {count} quote{'s' * (count > 1)}",
+                    [
+                        Figure("our gateway", mine, "requests/s"),
+                        Figure("Envoy's grpc_json_transcoder", reference, "requests/s"),
+                        Figure("our share", mine / reference, "", floor=floor),
+                    ],
+                )
+
+
+@asynccontextmanager
+async def envoy(upstream: str) -> AsyncIterator[str]:
+    """Envoy with nothing but its transcoder before `upstream`. -> "host:port"."""
+    (port,) = free_ports(1)
+    with TemporaryDirectory() as folder:
+        configuration = Path(folder) / "envoy.json"
+        configuration.write_text(json.dumps(_configuration(port, upstream)))
+        command = ("envoy", "-c", str(configuration), "--concurrency", "1", "--use-dynamic-base-id", "-l", "error")
+        async with program(command, listens(port), os.environ):
+            yield f"127.0.0.1:{port}"
+
+
+def _configuration(port: int, upstream: str) -> dict[str, object]:
+    services = ["strikeline.v1.MarketDataService"]
+    transcoder = {
+        "@type": f"{FILTERS}.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
+        "proto_descriptor": str(DESCRIPTORS),
+        "services": services,
+        "print_options": {"always_print_primitive_fields": True},
+        "convert_grpc_status": True,
+    }
+    router = {"@type": f"{FILTERS}.http.router.v3.Router"}
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "api", "timeout": "10s"}}
+    manager = {
+        "@type": f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "bench",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [
+            {"name": "envoy.filters.http.grpc_json_transcoder", "typed_config": transcoder},
+            {"name": "envoy.filters.http.router", "typed_config": router},
+        ],
+    }
+    http2 = {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    cluster = {
+        "name": "api",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
+        "load_assignment": {
+            "cluster_name": "api",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(int(upstream.split(":")[1]))}}]}],
+        },
+    }
+    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    listener = {"name": "bench", "address": _address(port), "filter_chains": [chain]}
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+def _address(port: int) -> dict[str, object]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
