@@ -9,7 +9,18 @@ import pytest
 from server.domain.errors import Unauthenticated
 from server.rpc.keys import KeyRing
 from server.rpc.tokens import MAX_TOKEN_LENGTH, TokenVerifier
-from tests.support.rpc import AUDIENCE, ISSUER, MemoryKeySource, VirtualClock, claims, ed25519, jwks, rsa, sign, sign_with_secret
+from tests.support.rpc import (
+    AUDIENCE,
+    ISSUER,
+    MemoryKeySource,
+    VirtualClock,
+    claims,
+    ed25519,
+    jwks,
+    rsa,
+    sign,
+    sign_with_secret,
+)
 
 ED = ed25519("ed-1")
 RSA = rsa("rsa-1")
