@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,12 +48,11 @@ Convert = Callable[[Rows], NDArray[np.void]]
 def open_source(path: Path) -> BinaryIO:
     """The file's content, decompressed when it is gzip. Raises UnknownFormat when there is no such file."""
     try:
-        raw = path.open("rb")
+        with path.open("rb") as plain:
+            compressed = plain.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        return cast(BinaryIO, gzip.open(path)) if compressed else path.open("rb")
     except OSError as error:
         raise UnknownFormat(f"{path}: cannot be read: {error.strerror}") from error
-    magic = raw.read(2)
-    raw.seek(0)
-    return gzip.GzipFile(fileobj=raw) if magic == _GZIP_MAGIC else raw  # type: ignore[return-value]
 
 
 def blocks_of_lines(stream: BinaryIO, name: str, report: ReplayReport) -> Iterator[tuple[int, list[bytes]]]:
