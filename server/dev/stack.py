@@ -134,16 +134,15 @@ def urls_from_environment_or_stack(
 ) -> tuple[StackUrls, Callable[[], None]]:
     """-> where the data lives, and what to call at the end.
 
-    DATABASE_URL and REDIS_URL, set together, are used as they are and nothing is started; else the embedded one is.
-    Raises StackError when only one of them is set: half a stack would mix two systems' data.
+    DATABASE_URL and REDIS_URL are used as they are when set; what is not set comes from the embedded stack, which is
+    not even started when both are.
     """
     database, cache = environment.get("DATABASE_URL"), environment.get("REDIS_URL")
     if database and cache:
         return StackUrls(database, cache), lambda: None
-    if database or cache:
-        raise StackError("DATABASE_URL and REDIS_URL belong together: set both, or none for the embedded ones")
     stack = Stack(default_directory(environment), instance, progress)
-    return stack.start(), stack.stop
+    embedded = stack.start()
+    return StackUrls(database or embedded.database_url, cache or embedded.redis_url), stack.stop
 
 
 def _print(urls: StackUrls) -> None:

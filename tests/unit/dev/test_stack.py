@@ -81,10 +81,12 @@ def test_the_environment_comes_first():
     assert urls == StackUrls("postgresql://x/y", "redis://z")
 
 
-@pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL"])
-def test_half_an_environment_is_refused(variable):
-    with pytest.raises(StackError, match="belong together"):
-        urls_from_environment_or_stack("test", {variable: "x"})
+@pytest.mark.stack
+@pytest.mark.parametrize(("variable", "field"), [("DATABASE_URL", "database_url"), ("REDIS_URL", "redis_url")])
+def test_what_the_environment_lacks_comes_from_the_embedded_stack(home, variable, field):
+    urls, stop = urls_from_environment_or_stack(INSTANCE, {variable: "given"})
+    stop()
+    assert urls == replace(home.urls(), **{field: "given"})
 
 
 def test_an_instance_that_never_ran_has_no_urls(tmp_path, monkeypatch, capsys):
