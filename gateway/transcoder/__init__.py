@@ -1,0 +1,1 @@
+"""HTTP/JSON to gRPC, derived from the descriptors: template → matcher → binder → message → encoder → framer."""

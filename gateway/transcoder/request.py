@@ -1,0 +1,62 @@
+"""Reads an HTTP request's body within its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from starlette.types import Receive
+
+from gateway.transcoder.problem import BadRequest, Problem, body_too_large, unsupported_media_type
+
+BODY_TIMEOUT = 30.0
+"""Seconds that a client may take to send a body."""
+
+
+class Disconnected(Exception):
+    """The client left before its request was complete."""
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+    """The whole body.
+
+    Raises Problem (413, 504) and Disconnected; reads no further than the limit.
+    """
+    length = headers.get(b"content-length")
+    if length is not None and int(length) > limit:
+        raise body_too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                part: bytes = message.get("body", b"")
+                size += len(part)
+                if size > limit:
+                    raise body_too_large(limit)
+                parts.append(part)
+                if not message.get("more_body", False):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+    except TimeoutError as error:
+        raise Problem(
+            "DEADLINE_EXCEEDED", f"the body took longer than {BODY_TIMEOUT:.0f} s", headers=[(b"connection", b"close")]
+        ) from error
+
+
+def check_media_type(headers: Mapping[bytes, bytes]) -> None:
+    """Raises Problem (415) unless the body is plain JSON in UTF-8; no type at all counts as that."""
+    stated = headers.get(b"content-type", b"application/json").lower()
+    kind, _, parameters = stated.partition(b";")
+    charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
+    encoded = headers.get(b"content-encoding", b"identity").lower() != b"identity"
+    if kind.strip() != b"application/json" or charset not in (b"", b"utf-8") or encoded:
+        raise unsupported_media_type(stated.decode("latin-1"))
+
+
+def refuse_body(headers: Mapping[bytes, bytes]) -> None:
+    """Raises BadRequest when a request has a body that its method would ignore."""
+    if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
+        raise BadRequest.of("body", "this method takes no body")
