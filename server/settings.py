@@ -127,6 +127,9 @@ class Settings:
     subscriber_queue_age: float = _seconds(5.0)
     """Longest time that an event waits for a slow consumer before conflation or disconnection."""
 
+    subscriber_stall_timeout: float = _seconds(30.0)
+    """Longest time that a client may leave one message of a stream untaken before its call is cancelled."""
+
     trusted_proxies: str = "127.0.0.0/8,::1/128"
     """Networks, separated by commas, of the proxies whose `x-forwarded-for` is believed."""
 

@@ -80,6 +80,12 @@ class FailedPrecondition(StrikelineError):
     reason = "STATE_CONFLICT"
 
 
+class OutOfRange(StrikelineError):
+    """It was right and lies outside of what is still held."""
+
+    reason = "RESUME_TOKEN_EXPIRED"
+
+
 class Aborted(StrikelineError):
     """Another writer was faster: read again and repeat."""
 

@@ -1,0 +1,75 @@
+"""What is known of an instrument now, out of the book."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from server.market.book import Book
+from server.market.records import ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """All orders of one side at one price. Price in ten-thousandths of a rupee."""
+
+    price: int
+    quantity: int
+    orders: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """Latest tick, day figures and depth of one instrument. Prices are ten-thousandths of a rupee; None is not known.
+
+    `event_time` is nanoseconds since 1970 UTC. `bids` and `asks` are best first; empty where the feed has no depth.
+    """
+
+    instrument_id: int
+    event_time: int
+    last_price: int | None
+    last_quantity: int | None
+    volume: int | None
+    open_interest: int | None
+    bid_price: int | None
+    bid_quantity: int | None
+    ask_price: int | None
+    ask_quantity: int | None
+    day_open: int | None
+    day_high: int | None
+    day_low: int | None
+    previous_close: int | None
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+
+
+_COLUMNS = (
+    "last_price", "last_quantity", "volume", "open_interest", "bid_price", "bid_quantity", "ask_price", "ask_quantity",
+    "day_open", "day_high", "day_low", "previous_close",
+)  # fmt: skip
+
+
+def quote_of(book: Book, instrument_id: int) -> Quote | None:
+    """The instrument's quote; None before its first tick."""
+    if not 0 <= instrument_id < len(book.records):
+        return None
+    record = book.records[instrument_id]
+    if record["event_time"] == ABSENT:
+        return None
+    values = dict(zip(record.dtype.names or (), record.tolist(), strict=True))
+    known = {name: None if values[name] == ABSENT else values[name] for name in _COLUMNS}
+    depth = book.depths[instrument_id]
+    return Quote(
+        instrument_id=instrument_id,
+        event_time=values["event_time"],
+        bids=_levels(depth, "bids"),
+        asks=_levels(depth, "asks"),
+        **known,
+    )
+
+
+def _levels(depth: np.void, side: str) -> tuple[Level, ...]:
+    if depth["event_time"] == ABSENT:
+        return ()
+    return tuple(Level(*level) for level in depth[side].tolist() if level[0] != ABSENT)

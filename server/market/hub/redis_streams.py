@@ -1,0 +1,73 @@
+"""The store's logs as streams of the hub."""
+
+from __future__ import annotations
+
+from server.market.hub.position import EntryId
+from server.market.hub.streams import Entry
+from server.store.market_log import MarketLog, OutputLog
+
+
+class ShardedLog:
+    """The log that the worker acts on. All shards have the same ids, appended at once: the first one leads."""
+
+    def __init__(self, log: MarketLog, shards: int) -> None:
+        self._log = log
+        self._shards = shards
+
+    async def read(self, after: EntryId, count: int, block: float) -> list[Entry]:
+        """See Stream."""
+        first = await self._log.read(0, str(after), count, round(block * 1_000))
+        return await self._joined(after, first)
+
+    async def range(self, after: EntryId, until: EntryId, count: int) -> list[Entry]:
+        """See Stream."""
+        first = await self._log.range(0, str(after), str(until), count)
+        return await self._joined(after, first)
+
+    async def first_id(self) -> EntryId | None:
+        """See Stream."""
+        return _parsed(await self._log.first_id())
+
+    async def last_id(self) -> EntryId:
+        """See Stream."""
+        return EntryId.parse(await self._log.last_id())
+
+    async def _joined(self, after: EntryId, first: list[tuple[str, bytes]]) -> list[Entry]:
+        if self._shards == 1 or not first:
+            return [(EntryId.parse(place), (payload,)) for place, payload in first]
+        last, count = first[-1][0], len(first)
+        others = [await self._log.range(shard, str(after), last, count) for shard in range(1, self._shards)]
+        parts = [dict(first), *map(dict, others)]
+        places = [place for place, _ in first if all(place in part for part in parts)]
+        return [(EntryId.parse(place), tuple(part[place] for part in parts)) for place in places]
+
+
+class SlotLog:
+    """What one slot of the worker publishes."""
+
+    def __init__(self, log: OutputLog) -> None:
+        self._log = log
+
+    async def read(self, after: EntryId, count: int, block: float) -> list[Entry]:
+        """See Stream."""
+        return _entries(await self._log.read(str(after), count, round(block * 1_000)))
+
+    async def range(self, after: EntryId, until: EntryId, count: int) -> list[Entry]:
+        """See Stream."""
+        return _entries(await self._log.range(str(after), str(until), count))
+
+    async def first_id(self) -> EntryId | None:
+        """See Stream."""
+        return _parsed(await self._log.first_id())
+
+    async def last_id(self) -> EntryId:
+        """See Stream."""
+        return EntryId.parse(await self._log.last_id())
+
+
+def _entries(answer: list[tuple[str, bytes]]) -> list[Entry]:
+    return [(EntryId.parse(place), (payload,)) for place, payload in answer]
+
+
+def _parsed(place: str | None) -> EntryId | None:
+    return None if place is None else EntryId.parse(place)

@@ -1,0 +1,150 @@
+"""The stream of ticks: the log's batches, encoded once for those instruments that somebody wants."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.market.book import Book
+from server.market.hub.channel import LARGEST_BATCH, Channel, Frame
+from server.market.hub.directory import Directory
+from server.market.hub.items import ItemSet
+from server.market.hub.journal import SUPERSEDED, Events, Moment
+from server.market.hub.position import EntryId, Position
+from server.market.hub.streams import Stream, check_held, pages
+from server.market.hub.wire import NANOSECONDS, EnvelopeLayout, delimited, key_of
+from server.market.records import ABSENT, DEPTH, PRICE_SCALE, TICK
+from strikeline.internal.v1 import log_pb2
+from strikeline.v1 import market_data_service_pb2, tick_pb2
+
+Rows = NDArray[np.void]
+
+METHOD = "strikeline.v1.MarketDataService/StreamTicks"
+
+_TICK_KEY = key_of(market_data_service_pb2.TickBatch.DESCRIPTOR, "ticks")
+_OPTIONAL = ("last_quantity", "volume", "open_interest", "bid_quantity", "ask_quantity")
+_COLUMNS = ("instrument", "event_time", "last_price", "bid_price", "ask_price", *_OPTIONAL)
+
+
+def encode_ticks(ticks: Rows, key: Callable[[int], str]) -> list[bytes]:
+    """Each tick as a field of a TickBatch. `ticks` have the columns of `TICK`; `key` names an instrument by number."""
+    columns = [ticks[name].tolist() for name in _COLUMNS]
+    return [_encode(key(row[0]), row) for row in zip(*columns, strict=True)]
+
+
+def _encode(key: str, row: tuple[int, ...]) -> bytes:
+    _, event_time, price, bid, ask, last_quantity, volume, open_interest, bid_quantity, ask_quantity = row
+    tick = tick_pb2.Tick(instrument=key)
+    time = tick.event_time
+    time.seconds, time.nanos = divmod(event_time, NANOSECONDS)
+    if price != ABSENT:
+        tick.last_price = price / PRICE_SCALE
+    if last_quantity != ABSENT:
+        tick.last_quantity = last_quantity
+    if volume != ABSENT:
+        tick.volume = volume
+    if open_interest != ABSENT:
+        tick.open_interest = open_interest
+    if bid != ABSENT:
+        tick.bid_price = bid / PRICE_SCALE
+    if bid_quantity != ABSENT:
+        tick.bid_quantity = bid_quantity
+    if ask != ABSENT:
+        tick.ask_price = ask / PRICE_SCALE
+    if ask_quantity != ABSENT:
+        tick.ask_quantity = ask_quantity
+    return delimited(_TICK_KEY, tick.SerializeToString())
+
+
+def ticks_of(entries: list[log_pb2.LogEntry]) -> Rows:
+    """The ticks of one log entry, given its part of each shard, in the order of their source."""
+    parts = [np.frombuffer(entry.ticks, TICK) for entry in entries]
+    if len(parts) == 1:
+        return parts[0]
+    ticks = np.concatenate(parts)
+    return ticks[np.argsort(ticks["row"], kind="stable")]
+
+
+def depths_of(entries: list[log_pb2.LogEntry]) -> Rows:
+    """The depths of one log entry, given its part of each shard."""
+    return np.concatenate([np.frombuffer(entry.depths, DEPTH) for entry in entries])
+
+
+class TicksTopic:
+    """Keeps the book of latest ticks and passes ticks on. `log` is the merged log, the only stream of `channel`."""
+
+    layout = EnvelopeLayout.of(market_data_service_pb2.StreamTicksResponse.DESCRIPTOR)
+
+    def __init__(self, log: Stream, channel: Channel, book: Book, directory: Directory) -> None:
+        self.channel = channel
+        self._log = log
+        self._book = book
+        self._directory = directory
+
+    async def apply(self, place: EntryId, entries: list[log_pb2.LogEntry]) -> None:
+        """Takes in a log entry with ticks, given its part of each shard."""
+        ticks, depths, head = ticks_of(entries), depths_of(entries), entries[0]
+        if len(ticks):
+            ticks = ticks[await self._directory.learn(ticks["instrument"])]
+        if len(depths):
+            depths = depths[await self._directory.learn(depths["instrument"])]
+        market_time = max(entry.market_time for entry in entries)
+        moved = self._book.apply(head.run, head.source, market_time, ticks, depths)
+        wanted = self.channel.wanted.mask(ticks["instrument"])
+        self.channel.append((place,), market_time, self._events(ticks[wanted], moved[wanted]))
+
+    def _events(self, ticks: Rows, moved: NDArray[np.bool_]) -> Events | None:
+        if not len(ticks):
+            return None
+        items = ticks["instrument"].astype(np.int64)
+        keys = np.where(moved, items, SUPERSEDED)
+        return Events.of(items, keys, moved, encode_ticks(ticks, self._directory.key))
+
+    def retain(self, items: ItemSet) -> None:
+        """The book has every instrument anyway."""
+
+    def release(self, items: ItemSet) -> None:
+        """The book has every instrument anyway."""
+
+    async def prepare(self, items: ItemSet) -> None:
+        """The book has every instrument anyway."""
+
+    def snapshot(self, items: ItemSet) -> list[bytes]:
+        """The latest tick of each instrument that has one, ordered by event time."""
+        records = self._book.records
+        rows = records[items.numbers[items.numbers < len(records)]]
+        rows = rows[rows["event_time"] != ABSENT]
+        rows = rows[np.lexsort((rows["row"], rows["event_time"]))]
+        return encode_ticks(rows, self._directory.key)
+
+    async def check_held(self, position: Position) -> None:
+        """Raises OutOfRange when ticks behind the position are gone."""
+        await check_held(self._log, position[0])
+
+    async def replay(self, after: Position, until: Position, items: ItemSet) -> AsyncIterator[Frame]:
+        """The ticks between two positions."""
+        chunks: list[bytes] = []
+        size = 0
+        moment = None
+        async for page in pages(self._log, after[0], until[0]):
+            for place, payloads in page:
+                entries = [log_pb2.LogEntry.FromString(payload) for payload in payloads]
+                fresh = await self._encoded(entries, items)
+                moment = Moment.of(-1, (place,), max(entry.market_time for entry in entries))
+                chunks += fresh
+                size += sum(map(len, fresh))
+                if size >= LARGEST_BATCH:
+                    yield Frame(None, b"".join(chunks), len(chunks), moment)
+                    chunks, size = [], 0
+            if chunks and moment is not None:
+                yield Frame(None, b"".join(chunks), len(chunks), moment)
+                chunks, size = [], 0
+
+    async def _encoded(self, entries: list[log_pb2.LogEntry], items: ItemSet) -> list[bytes]:
+        ticks = ticks_of(entries)
+        ticks = ticks[items.contains(ticks["instrument"])]
+        if not len(ticks):
+            return []
+        return encode_ticks(ticks[await self._directory.learn(ticks["instrument"])], self._directory.key)

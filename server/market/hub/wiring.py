@@ -1,0 +1,86 @@
+"""Makes a hub out of settings, store and Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from server.domain.calendar import MarketCalendar
+from server.domain.errors import FailedPrecondition
+from server.market.checkpoints import unpack
+from server.market.hub.channel import QueueLimits
+from server.market.hub.clock import Clock
+from server.market.hub.hub import BookState, Hub, HubSettings, Logs, Stores
+from server.market.hub.position import EntryId
+from server.market.hub.redis_streams import ShardedLog, SlotLog
+from server.market.hub.strategies import StoredStrategies
+from server.settings import Settings
+from server.store.bars import BarStore
+from server.store.database import Database
+from server.store.instruments import InstrumentStore
+from server.store.m2m import M2mStore
+from server.store.market_log import MarketLog, OutputLog
+from server.store.redis import RedisClient
+from server.store.strategies import StrategyStore
+from server.store.worker_state import CheckpointStore
+
+_SHORTEST_SECRET = 32
+
+
+def make_hub(
+    settings: Settings,
+    database: Database,
+    redis: RedisClient,
+    calendars: Mapping[str, MarketCalendar],
+    clock: Clock | None = None,
+) -> Hub:
+    """The hub of an api process, to be entered. Raises FailedPrecondition when the stream secret is too short."""
+    if len(settings.stream_secret) < _SHORTEST_SECRET:
+        raise FailedPrecondition(f"STRIKELINE_STREAM_SECRET needs at least {_SHORTEST_SECRET} characters")
+    return Hub(logs_of(settings, redis), _stores(settings, database, calendars), hub_settings(settings), clock)
+
+
+def hub_settings(settings: Settings) -> HubSettings:
+    """The hub's part of the settings."""
+    limits = QueueLimits(
+        events=settings.subscriber_queue_events,
+        size=settings.subscriber_queue_bytes,
+        age=settings.subscriber_queue_age,
+    )
+    return HubSettings(
+        secret=settings.stream_secret,
+        limits=limits,
+        stale_after=settings.stale_after,
+        stall_timeout=settings.subscriber_stall_timeout,
+    )
+
+
+def logs_of(settings: Settings, redis: RedisClient) -> Logs:
+    """The streams that the hub reads."""
+    namespace, shards = settings.namespace, settings.tick_shards
+    log = MarketLog(redis, namespace, shards, settings.log_max_entries)
+    return Logs(
+        log=ShardedLog(log, shards),
+        bars=[SlotLog(OutputLog(redis, namespace, f"bars:{slot}")) for slot in range(shards)],
+        m2m=[SlotLog(OutputLog(redis, namespace, f"m2m:{slot}")) for slot in range(settings.m2m_slots)],
+    )
+
+
+def _stores(settings: Settings, database: Database, calendars: Mapping[str, MarketCalendar]) -> Stores:
+    checkpoints = CheckpointStore(database)
+
+    async def book_states() -> list[BookState]:
+        states = []
+        for slot in range(settings.tick_shards):
+            found = await checkpoints.load(f"bars-{slot}")
+            if found is not None:
+                sections = [unpack(payload) for payload in (found.base, *found.deltas)]
+                states.append(BookState(EntryId.parse(found.position), sections))
+        return states
+
+    return Stores(
+        instruments=InstrumentStore(database),
+        calendars=calendars,
+        bars=BarStore(database),
+        strategies=StoredStrategies(StrategyStore(database), M2mStore(database)),
+        book_states=book_states,
+    )
