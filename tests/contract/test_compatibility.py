@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pb2
 
+from buf.validate import validate_pb2
+from server.contract.compatibility import tightened
+
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "generated" / "descriptors.binpb"
 
@@ -134,3 +137,86 @@ def test_a_change_that_only_adds_is_accepted(change: Callable[[Files], None], tm
     change(files)
 
     assert breaking(files, tmp_path) == ""
+
+
+def rules_of(files: Files, file: str, message: str, field: str) -> validate_pb2.FieldRules:
+    return field_of(files, file, message, field).options.Extensions[validate_pb2.field]
+
+
+def newly_required(files: Files) -> None:
+    rules_of(files, "market_data_service", "ListBarsRequest", "end_time").required = True
+
+
+def longer_minimum(files: Files) -> None:
+    rules_of(files, "instrument_service", "SearchInstrumentsRequest", "query").string.min_len = 3
+
+
+def shorter_maximum(files: Files) -> None:
+    rules_of(files, "strategy", "Strategy", "display_name").string.max_len = 100
+
+
+def smaller_page(files: Files) -> None:
+    rules_of(files, "market_data_service", "ListBarsRequest", "page_size").int32.lte = 5_000
+
+
+def fewer_items(files: Files) -> None:
+    rules_of(files, "market_data_service", "StreamTicksRequest", "instruments").repeated.max_items = 1_000
+
+
+def shorter_items(files: Files) -> None:
+    rules_of(files, "market_data_service", "StreamTicksRequest", "instruments").repeated.items.string.max_len = 32
+
+
+def other_pattern(files: Files) -> None:
+    rules_of(files, "leg", "Leg", "entry_price").string.pattern = "^[0-9]+$"
+
+
+def new_pattern(files: Files) -> None:
+    rules_of(files, "market_data_service", "ListBarsRequest", "timeframe").string.pattern = "^[0-9]+min$"
+
+
+def new_rule_between_fields(files: Files) -> None:
+    options = message_of(files, "market_data_service", "ListBarsRequest").options
+    options.Extensions[validate_pb2.message].cel.add(id="start_time.required", expression="has(this.start_time)")
+
+
+def new_field_that_must_be_set(files: Files) -> None:
+    kind = descriptor_pb2.FieldDescriptorProto
+    added = message_of(files, "market_data_service", "ListBarsRequest").field.add(
+        name="source", number=40, type=kind.TYPE_STRING, label=kind.LABEL_OPTIONAL
+    )
+    added.options.Extensions[validate_pb2.field].string.min_len = 1
+
+
+TIGHTER = [
+    newly_required, longer_minimum, shorter_maximum, smaller_page, fewer_items, shorter_items, other_pattern,
+    new_pattern, new_rule_between_fields, new_field_that_must_be_set,
+]  # fmt: skip
+
+
+TAKEN_BACK = [change for change in TIGHTER if change not in {other_pattern, new_field_that_must_be_set}]
+
+
+@pytest.mark.parametrize("change", TIGHTER, ids=lambda change: change.__name__)
+def test_a_bound_that_refuses_what_was_accepted_is_reported_once(change: Callable[[Files], None]) -> None:
+    before = Files.FromString(COMMITTED.read_bytes())
+    after = Files.FromString(COMMITTED.read_bytes())
+    change(after)
+
+    assert len(tightened(before, after)) == 1
+
+
+@pytest.mark.parametrize("change", TAKEN_BACK, ids=lambda change: change.__name__)
+def test_taking_a_bound_back_breaks_nobody(change: Callable[[Files], None]) -> None:
+    before = Files.FromString(COMMITTED.read_bytes())
+    after = Files.FromString(COMMITTED.read_bytes())
+    change(before)
+
+    assert tightened(before, after) == []
+
+
+def test_the_contract_refuses_nothing_that_the_last_release_accepted() -> None:
+    baseline = ROOT / "protos" / "baseline.binpb"
+    released = Files.FromString((baseline if baseline.exists() else COMMITTED).read_bytes())
+
+    assert tightened(released, Files.FromString(COMMITTED.read_bytes())) == []
