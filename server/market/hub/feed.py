@@ -63,6 +63,12 @@ class FeedWatch:
         return run.market_time if run else 0
 
     @property
+    def source(self) -> str:
+        """Which feed the latest run is of, such as `synthetic`; empty before the first."""
+        run = self._present()
+        return run.source if run else ""
+
+    @property
     def state(self) -> FeedState:
         """What the feed does."""
         run = self._present()

@@ -175,6 +175,10 @@ class Hub:
         """What the feed does."""
         return self._watch.state
 
+    def feed_source(self) -> str:
+        """Which feed it is, such as `synthetic`; empty before the first run."""
+        return self._watch.source
+
     @property
     def degraded(self) -> bool:
         """A dependency is away: what is known may be old."""
