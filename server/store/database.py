@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
@@ -197,7 +197,7 @@ class Database:
             try:
                 yield heard
             finally:
-                if not connection.is_closed():
+                with suppress(*CONNECTION_LOST):  # a lost connection listens no more
                     await connection.reset(timeout=self._acquire_timeout)
 
     async def refuse_superuser(self) -> None:

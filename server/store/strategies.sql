@@ -54,7 +54,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 SELECT count(*) FROM legs WHERE strategy = $1;
 
 -- name: find_leg
-SELECT number, side, quantity, entry_price, closed_at, revision FROM legs WHERE strategy = $1 AND leg = $2;
+SELECT number, leg, side, quantity, entry_price, closed_at, revision FROM legs WHERE strategy = $1 AND leg = $2;
 
 -- name: open_legs
 SELECT number, leg, side, quantity, entry_price FROM legs WHERE strategy = $1 AND closed_at IS NULL ORDER BY number;
