@@ -50,10 +50,12 @@ class ExpiryRules:
 
     def __init__(self, calendar: MarketCalendar) -> None:
         self._calendar = calendar
+        self._monthly: dict[tuple[str, date], bool] = {}
 
     def monthly(self, underlying: str, year: int, month: int) -> date:
         """The last expiry of a month by the rule in force then."""
-        return self._last(year, month, _weekday_in_force(underlying, date(year, month, 1)))
+        weekday = _weekday_in_force(underlying, date(year, month, 1))
+        return self._calendar.latest_trading_day(_last_weekday(year, month, weekday))
 
     def near_month(self, underlying: str, day: date) -> date:
         """The first monthly expiry on or after a day."""
@@ -64,12 +66,17 @@ class ExpiryRules:
         return self.monthly(underlying, following.year, following.month)
 
     def is_monthly(self, underlying: str, expiry: date) -> bool:
-        """The expiry closes its month by any rule that this underlying has had.
+        """The expiry closes its month by any rule that this underlying has had, a later declared holiday aside.
 
         Any rule: far contracts are listed by the rule of their listing day and keep that date for years.
         """
-        weekdays = {weekday for _, weekday in _MONTHLY.get(underlying, _STOCKS)}
-        return any(self._last(expiry.year, expiry.month, weekday) == expiry for weekday in weekdays)
+        known = self._monthly.get((underlying, expiry))
+        if known is None:
+            weekdays = {weekday for _, weekday in _MONTHLY.get(underlying, _STOCKS)}
+            lasts = [_last_weekday(expiry.year, expiry.month, weekday) for weekday in weekdays]
+            known = any(expiry in {last, self._calendar.latest_trading_day(last)} for last in lasts)
+            self._monthly[underlying, expiry] = known
+        return known
 
     def weekly(self, underlying: str, day: date, count: int) -> list[date]:
         """The next `count` expiries, one a week, the first on or after `day`."""
@@ -83,9 +90,10 @@ class ExpiryRules:
             week += timedelta(days=7)
         return expiries
 
-    def _last(self, year: int, month: int, weekday: int) -> date:
-        last = date(year, month, monthrange(year, month)[1])
-        return self._calendar.latest_trading_day(last - timedelta(days=(last.weekday() - weekday) % 7))
+
+def _last_weekday(year: int, month: int, weekday: int) -> date:
+    last = date(year, month, monthrange(year, month)[1])
+    return last - timedelta(days=(last.weekday() - weekday) % 7)
 
 
 def _weekday_in_force(underlying: str, month: date) -> int:

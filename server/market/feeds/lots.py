@@ -27,6 +27,8 @@ _LOTS: Final = (
     ("YESBANK", _D("2019-07-01"), _D("2019-08-29"), 2200, "F&O bhavcopy 2019-08"),
     ("HDFCBANK", _D("2022-03-01"), _D("2022-03-31"), 550, "market lot list 2022-03"),
     ("ICICIBANK", _D("2022-03-01"), _D("2022-03-31"), 1375, "market lot list 2022-03"),
+    ("RELIANCE", _D("2025-07-01"), _D("2025-07-31"), 500, "bid and ask quantities of the option chain 2025-07"),
+    ("HDFCBANK", _D("2025-07-01"), _D("2025-07-31"), 550, "bid and ask quantities of the option chain 2025-07"),
     ("RELIANCE", _D("2026-08-01"), _D("2026-12-31"), 500, "broker's instruments 2026-08"),
     ("HDFCBANK", _D("2026-08-01"), _D("2026-12-31"), 650, "broker's instruments 2026-08"),
     ("ICICIBANK", _D("2026-08-01"), _D("2026-12-31"), 700, "broker's instruments 2026-08"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Final
 
 from server.domain.instruments import InstrumentKind
@@ -10,6 +11,13 @@ from server.market.feeds.contracts import Contract
 from server.market.feeds.replay import atm_options
 from server.market.feeds.replay.atm_options import AtmOptionFile
 from server.market.feeds.replay.bars import BarColumns, open_bars
+from server.market.feeds.replay.chain_tables import (
+    PAGE_COLUMNS,
+    SNAPSHOT_COLUMNS,
+    ChainPages,
+    ChainSnapshots,
+)
+from server.market.feeds.replay.json_files import recognise_json
 from server.market.feeds.replay.paths import ReplayPath
 from server.market.feeds.replay.recording import InstrumentFile, Recording, ReplayContext
 from server.market.feeds.replay.source import Table, UnknownFormat, header_of, open_source
@@ -32,6 +40,8 @@ def recognise(file: ReplayPath, context: ReplayContext) -> Recording:
             raise UnknownFormat(f"{file.path}: cannot be read: {error}") from error
     if not beginning:
         raise UnknownFormat(f"{file.path}: the file is empty")
+    if beginning[:1] in {b"{", b"["}:
+        return recognise_json(file.path, lambda day: _only(file, context, day), context)
     header = header_of(beginning.partition(b"\n")[0].removesuffix(b"\r"))
     for recogniser in _CSV_FORMATS:
         recording = recogniser(header, file, context)
@@ -53,6 +63,16 @@ def _instruments(header: Header, file: ReplayPath, _: ReplayContext) -> Recordin
 
 def _atm_options(header: Header, file: ReplayPath, context: ReplayContext) -> Recording | None:
     return AtmOptionFile(file.path, context) if set(header) >= atm_options.COLUMNS else None
+
+
+def _chain_pages(header: Header, file: ReplayPath, context: ReplayContext) -> Recording | None:
+    if not set(header) >= PAGE_COLUMNS:
+        return None
+    return ChainPages(file.path, _only(file, context).key, "expiry" in header, context)
+
+
+def _chain_snapshots(header: Header, file: ReplayPath, context: ReplayContext) -> Recording | None:
+    return ChainSnapshots(file.path, context) if set(header) >= SNAPSHOT_COLUMNS else None
 
 
 def _bars(header: Header, file: ReplayPath, context: ReplayContext) -> Recording | None:
@@ -82,10 +102,10 @@ def _ticks(header: Header, file: ReplayPath, context: ReplayContext) -> Recordin
     return TickFile(Table(file.path, context.report), rows)
 
 
-def _only(file: ReplayPath, context: ReplayContext) -> Contract:
-    """The instrument of a file that does not name it."""
+def _only(file: ReplayPath, context: ReplayContext, day: date | None = None) -> Contract:
+    """The instrument of a file that does not name it, as of a day."""
     try:
-        return context.rules.of_key(file.key)
+        return context.rules.of_key(file.key, day)
     except ValueError as error:
         raise UnknownFormat(f"{file.path}: name its instrument as {file.path.name}=EXCHANGE:SYMBOL: {error}") from error
 
@@ -93,6 +113,8 @@ def _only(file: ReplayPath, context: ReplayContext) -> Contract:
 _CSV_FORMATS: Final[tuple[Callable[[Header, ReplayPath, ReplayContext], Recording | None], ...]] = (
     _instruments,
     _atm_options,
+    _chain_pages,
+    _chain_snapshots,
     _bars,
     _ticks,
 )

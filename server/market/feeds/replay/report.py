@@ -31,7 +31,7 @@ class ReplayReport:
     malformed: int = 0
     rows: list[MalformedRow] = field(default_factory=list)
     without_price: Counter[str] = field(default_factory=Counter)
-    oi_in_contracts: Counter[str] = field(default_factory=Counter)
+    kept_in_contracts: Counter[str] = field(default_factory=Counter)
     larger_bars: int = 0
     imported: int = 0
     _by_file: Counter[str] = field(default_factory=Counter)
@@ -70,7 +70,7 @@ class ReplaySummary:
             lines.append(f"  {self.report.imported:,} instruments imported")
         lines += [f"  {name}: {count:,} quotes without a price" for name, count in self.report.without_price.items()]
         lines += [
-            f"  {name}: {count:,} open interests kept in contracts, as the lot size of that date is not known"
-            for name, count in self.report.oi_in_contracts.items()
+            f"  {name}: {count:,} quotes keep open interest or volume in contracts: the lot size then is not known"
+            for name, count in self.report.kept_in_contracts.items()
         ]
         return "\n".join(lines)

@@ -18,7 +18,7 @@ from server.market.feeds.replay.report import ReplayReport
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _READ_BYTES: Final = 262_144
-_LONGEST_LINE: Final = 16 * 1_048_576
+_LONGEST_LINE: Final = 64 * 1_048_576
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -115,19 +115,31 @@ class Table:
         return Rows(dict(zip(header, columns, strict=True)), numbers)
 
     def _convert(self, rows: Rows, convert: Convert) -> Iterator[NDArray[np.void]]:
-        """Converts all at once; when that fails, halves again and again until the malformed rows stand alone."""
-        pending = [rows]
-        while pending:
-            part = pending.pop()
-            try:
-                if len(part):
-                    yield convert(part)
-            except ValueError as error:
-                if len(part) == 1:
-                    self._report.skip(self._name, part.lines[0], str(error))
-                    continue
-                middle = len(part) // 2
-                pending += [part.part(middle, len(part)), part.part(0, middle)]
+        return convert_by_halves(
+            len(rows),
+            lambda first, last: convert(rows.part(first, last)),
+            lambda row, reason: self._report.skip(self._name, rows.lines[row], reason),
+        )
+
+
+def convert_by_halves(
+    count: int, convert: Callable[[int, int], NDArray[np.void]], skip: Callable[[int, str], None]
+) -> Iterator[NDArray[np.void]]:
+    """Converts items [first, last) all at once, and only when that fails in halves, until malformed ones stand alone.
+
+    `convert` raises ValueError, having changed nothing, when one of its items is malformed; `skip` gets that one.
+    """
+    pending = [(0, count)] if count else []
+    while pending:
+        first, last = pending.pop()
+        try:
+            yield convert(first, last)
+        except ValueError as error:
+            if last - first == 1:
+                skip(first, str(error))
+                continue
+            middle = (first + last) // 2
+            pending += [(middle, last), (first, middle)]
 
 
 def _quoted(line: bytes) -> list[bytes]:

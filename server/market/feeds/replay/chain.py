@@ -1,0 +1,146 @@
+"""What recordings of option chains share: contracts by their description, units, and quotes as ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.domain.calendar import exchange_date
+from server.domain.symbols import canonical_underlying
+from server.market.feeds.contracts import Contract
+from server.market.feeds.lots import lot_size
+from server.market.feeds.replay.recording import ReplayContext
+from server.market.feeds.replay.texts import Column, Int64s, decimal_of, optional_price_of, optional_quantity_of
+from server.market.feeds.replay.ticks import blank_ticks
+from server.market.feeds.writer import Ticks
+from server.market.records import ABSENT
+
+_MICRO: Final = 1_000_000
+_DAY_NS: Final = 86_400_000_000_000
+_EXCHANGE_OFFSET_NS: Final = 19_800_000_000_000
+
+
+def contracts_of(text: str) -> int:
+    """Millionths of a contract: open interest in contracts has fractions after a change of lot size.
+
+    Absent when the text is empty or a dash. Raises ValueError when it is no number of 0 or more.
+    """
+    stripped = text.strip()
+    if not stripped or stripped == "-":
+        return ABSENT
+    micro = decimal_of(stripped) * _MICRO
+    if micro >= 2**53:
+        raise ValueError(f"too many contracts: {text!r}")
+    return int(micro.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+@dataclass(frozen=True)
+class QuoteTexts:
+    """One side of a chain as columns of text; None where the source has no such column.
+
+    `*_contracts` are in contracts, the others of that kind in units.
+    """
+
+    last: Sequence[bytes]
+    volume: Sequence[bytes] | None = None
+    volume_contracts: Sequence[bytes] | None = None
+    open_interest: Sequence[bytes] | None = None
+    open_interest_contracts: Sequence[bytes] | None = None
+    bid_price: Sequence[bytes] | None = None
+    bid_quantity: Sequence[bytes] | None = None
+    ask_price: Sequence[bytes] | None = None
+    ask_quantity: Sequence[bytes] | None = None
+
+
+class ChainTicks:
+    """Turns quotes of option chains into ticks, and contracts into units where the lot size of that day is known.
+
+    A quote without a last price makes no tick; how many there were stands in the report, under the file's name.
+    """
+
+    def __init__(self, name: str, context: ReplayContext) -> None:
+        self._name = name
+        self._context = context
+        self._price = Column(optional_price_of)
+        self._quantity = Column(optional_quantity_of)
+        self._contracts = Column(contracts_of)
+        self._numbers: dict[tuple[object, ...], int] = {}
+        self._spot_seen: dict[int, tuple[int, int]] = {}
+
+    def number(self, described: tuple[object, ...], contract: Callable[[], Contract]) -> int:
+        """The number of the contract that a source describes in this way, made when it is seen first."""
+        number = self._numbers.get(described)
+        if number is None:
+            number = self._numbers[described] = self._context.book.number(contract())
+        return number
+
+    def option(self, underlying: str, expiry: date, strike: str, side: str, time: int) -> Contract:
+        """The option of a chain at a time. Raises ValueError when the strike is no number above 0."""
+        price = decimal_of(strike)
+        if not price:
+            raise ValueError(f"a strike is above 0: {strike!r}")
+        return self._context.rules.derivative(underlying, expiry, price, side, exchange_date(time))
+
+    def quotes(self, underlying: str, times: Int64s, rows: Int64s, numbers: Sequence[int], texts: QuoteTexts) -> Ticks:
+        """One tick for each quote that has a last price. Raises ValueError for a malformed number."""
+        ticks = blank_ticks(len(times))
+        ticks["event_time"], ticks["row"], ticks["instrument"] = times, rows, numbers
+        ticks["last_price"] = self._price(texts.last)
+        for field in ("bid_price", "ask_price"):
+            self._fill(ticks, field, getattr(texts, field), self._price)
+        for field in ("bid_quantity", "ask_quantity", "volume", "open_interest"):
+            self._fill(ticks, field, getattr(texts, field), self._quantity)
+        kept = self._convert(ticks, underlying, texts)
+        priced = ticks["last_price"] != ABSENT
+        self._context.report.without_price[self._name] += int((~priced).sum())
+        self._context.report.kept_in_contracts[self._name] += int((kept & priced).sum())
+        quotes: Ticks = ticks[priced]
+        return quotes
+
+    def spots(self, underlying: str, times: Int64s, rows: Int64s, prices: Sequence[bytes]) -> Ticks:
+        """Ticks of the underlying: one where its price or the time differs from the quote before."""
+        number = self.number(("spot", underlying), lambda: self._context.rules.underlying(underlying))
+        scaled = self._price(prices)
+        time, price = self._spot_seen.get(number, (ABSENT, ABSENT))
+        changed = (np.diff(times, prepend=time) != 0) | (np.diff(scaled, prepend=price) != 0)
+        changed &= scaled != ABSENT
+        if len(times):
+            self._spot_seen[number] = int(times[-1]), int(scaled[-1])
+        ticks = blank_ticks(int(changed.sum()))
+        ticks["instrument"] = number
+        ticks["event_time"], ticks["row"], ticks["last_price"] = times[changed], rows[changed], scaled[changed]
+        return ticks
+
+    @staticmethod
+    def _fill(ticks: Ticks, field: str, texts: Sequence[bytes] | None, column: Column) -> None:
+        if texts is not None:
+            ticks[field] = column(texts)
+
+    def _convert(self, ticks: Ticks, underlying: str, texts: QuoteTexts) -> NDArray[np.bool_]:
+        """Fills what comes in contracts; true where it had to stay so."""
+        lots = _lots(underlying, ticks["event_time"])
+        kept = np.zeros(len(ticks), dtype=np.bool_)
+        for field in ("volume", "open_interest"):
+            column: Sequence[bytes] | None = getattr(texts, f"{field}_contracts")
+            if column is None:
+                continue
+            micro = self._contracts(column)
+            known = micro != ABSENT
+            units = (micro * np.maximum(lots, 1) + _MICRO // 2) // _MICRO
+            ticks[field] = np.where(known, units, ABSENT)
+            kept |= known & (micro > 0) & (lots == 0)
+        return kept
+
+
+def _lots(underlying: str, times: Int64s) -> Int64s:
+    """The lot size at each time; 0 where it is not known."""
+    name = canonical_underlying(underlying)
+    days, where = np.unique((times + _EXCHANGE_OFFSET_NS) // _DAY_NS, return_inverse=True)
+    sizes = [lot_size(name, exchange_date(int(day) * _DAY_NS)) or 0 for day in days]
+    return np.array(sizes, dtype=np.int64)[where]
