@@ -202,7 +202,7 @@ class SocketConnection:
 
 def _too_many(limit: int) -> Problem:
     text = f"a socket carries at most {limit} calls at once"
-    return Problem("STREAM_LIMIT", text, metadata={"of": "socket", "limit": str(limit)})
+    return Problem("STREAM_LIMIT_EXCEEDED", text, metadata={"of": "socket", "limit": str(limit)})
 
 
 class SocketCall:
