@@ -25,7 +25,7 @@ def reasons_in(path: Path) -> set[str]:
         values = []
         if isinstance(node, ast.Call):
             values = [keyword.value for keyword in node.keywords if keyword.arg == "reason"]
-            values += node.args[1:2] if ast.unparse(node.func) == "Problem" else []
+            values += node.args[:1] if ast.unparse(node.func) == "Problem" else []
         elif isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["reason"]:
             values = [node.value]
         found |= {value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)}
