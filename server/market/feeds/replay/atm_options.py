@@ -14,7 +14,7 @@ from server.domain.calendar import exchange_date
 from server.market.feeds.contracts import Contract
 from server.market.feeds.replay.recording import ReplayContext
 from server.market.feeds.replay.source import Rows, Table
-from server.market.feeds.replay.texts import Column, decimal_of, price_of, time_of
+from server.market.feeds.replay.texts import Column, TimeColumn, decimal_of, price_of
 from server.market.feeds.replay.ticks import blank_ticks
 from server.market.feeds.writer import Ticks
 
@@ -32,7 +32,7 @@ class AtmOptionFile:
     def __init__(self, path: Path, context: ReplayContext) -> None:
         self._table = Table(path, context.report)
         self._context = context
-        self._times = Column(time_of)
+        self._times = TimeColumn()
         self._prices = Column(price_of)
         self._numbers: dict[tuple[bytes, ...], int] = {}
 

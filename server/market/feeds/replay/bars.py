@@ -17,7 +17,7 @@ from server.market.feeds.replay.bar_table import BAR_ROW, Bars, BarTicks, by_tim
 from server.market.feeds.replay.recording import LargerBars, Recording, ReplayContext
 from server.market.feeds.replay.report import ReplayReport
 from server.market.feeds.replay.source import Rows, Table, UnknownFormat
-from server.market.feeds.replay.texts import Column, optional_quantity_of, price_of, time_of
+from server.market.feeds.replay.texts import Column, TimeColumn, optional_quantity_of, price_of
 from server.market.feeds.writer import Ticks
 from server.market.records import ABSENT
 
@@ -46,7 +46,7 @@ class BarRows:
         self._columns = columns
         self._context = context
         self._only = only
-        self._time = Column(time_of)
+        self._time = TimeColumn()
         self._price = Column(price_of)
         self._quantity = Column(optional_quantity_of)
         self._symbols: dict[bytes, int] = {}

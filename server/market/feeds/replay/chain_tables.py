@@ -14,7 +14,7 @@ from server.domain.symbols import canonical_underlying, split_key
 from server.market.feeds.replay.chain import ChainTicks, QuoteTexts
 from server.market.feeds.replay.recording import ReplayContext
 from server.market.feeds.replay.source import Rows, Table
-from server.market.feeds.replay.texts import Column, Int64s, time_of
+from server.market.feeds.replay.texts import Int64s, TimeColumn
 from server.market.feeds.writer import Ticks
 
 PAGE_COLUMNS: Final = frozenset({"snapshot_ist", "StrikePrice", "CallLTP", "PutLTP", "CallOI", "PutOI", "underlying"})
@@ -37,7 +37,7 @@ class ChainPages:
         self._has_expiry = has_expiry
         self._context = context
         self._chain = ChainTicks(path.name, context)
-        self._time = Column(time_of)
+        self._time = TimeColumn()
 
     def chunks(self) -> Iterator[Ticks]:
         """Ticks of both sides and of the underlying, snapshot by snapshot."""
@@ -89,7 +89,7 @@ class ChainSnapshots:
     def __init__(self, path: Path, context: ReplayContext) -> None:
         self._table = Table(path, context.report)
         self._chain = ChainTicks(path.name, context)
-        self._time = Column(time_of)
+        self._time = TimeColumn()
 
     def chunks(self) -> Iterator[Ticks]:
         """Ticks of the contracts and of the underlying, snapshot by snapshot."""

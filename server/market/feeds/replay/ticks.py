@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.market.feeds.replay.source import Rows
-from server.market.feeds.replay.texts import Column, optional_quantity_of, price_of, time_of
+from server.market.feeds.replay.texts import Column, TimeColumn, optional_quantity_of, price_of
 from server.market.records import ABSENT, TICK
 
 
@@ -28,7 +28,7 @@ class TickRows:
     def __init__(self, instrument: int, time: str, price: str, volume: str | None, *, is_index: bool) -> None:
         self._instrument = instrument
         self._names = (time, price, None if is_index else volume)
-        self._times = Column(time_of)
+        self._times = TimeColumn()
         self._prices = Column(price_of)
         self._volumes = Column(optional_quantity_of)
 
