@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import secrets
 import time
@@ -13,8 +14,9 @@ from typing import Protocol
 from server.domain.errors import ResourceExhausted, StrikelineError
 from server.rpc.call import Call
 
-RENEW_SECONDS = 5.0
-EXPIRE_SECONDS = 15.0
+RENEW_PARTS = 5
+"""Each second a part of the entries is renewed, and each entry once in as many seconds."""
+EXPIRE_SECONDS = 20.0
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,14 @@ class StreamDirectory(Protocol):
 
     async def remove(self, entry: OpenStream) -> None:
         """Removes a stream."""
+        ...
+
+    async def of_user(self, user: str) -> Sequence[OpenStream]:
+        """A user's streams on all replicas, oldest first."""
+        ...
+
+    async def request_end(self, user: str, stream: str) -> bool:
+        """Asks whoever delivers the stream to end it. -> whether the user has it."""
         ...
 
 
@@ -108,13 +118,25 @@ class Streams:
 
     async def run(self) -> None:
         """Renews entries, and ends the streams that somebody on any replica asked to end; until cancelled."""
-        while True:
-            await asyncio.sleep(RENEW_SECONDS / 5)
+        for turn in itertools.count():
+            await asyncio.sleep(1.0)
+            part = [stream for stream in self._open if hash(stream) % RENEW_PARTS == turn % RENEW_PARTS]
             try:
-                for stream in await self._directory.renew(tuple(self._open), EXPIRE_SECONDS):
+                for stream in await self._directory.renew(part, EXPIRE_SECONDS):
                     self.cancel(stream)
             except StrikelineError as error:
                 log.warning("streams not renewed: %s", error)
+
+    async def of_user(self, user: str) -> Sequence[OpenStream]:
+        """A user's streams on all replicas, oldest first."""
+        return await self._directory.of_user(user)
+
+    async def request_end(self, user: str, stream: str) -> bool:
+        """Ends a stream of the user's: at once when it is of this process, else within some seconds. -> it exists."""
+        if not await self._directory.request_end(user, stream):
+            return False
+        self.cancel(stream)
+        return True
 
     def cancel(self, stream: str) -> bool:
         """Ends a stream of this process. -> whether it was one."""

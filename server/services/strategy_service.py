@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -11,10 +12,12 @@ from server.domain.instruments import Instrument
 from server.rpc.call import Call
 from server.services import converters_strategies as convert
 from server.services.exits import Exits, unknown_exits
+from server.services.m2m import MarkToMarket
 from server.services.requests import InstrumentLookup, find_instrument, page_size
 from server.store.strategies import Leg, NewLeg, StrategyStore
-from strikeline.v1 import leg_pb2, strategy_pb2
+from strikeline.v1 import leg_pb2, m2m_pb2, strategy_pb2
 from strikeline.v1 import leg_requests_pb2 as legs_pb
+from strikeline.v1 import m2m_requests_pb2 as m2m_pb
 from strikeline.v1 import strategy_requests_pb2 as pb
 
 ALL_LEGS = 1_000
@@ -24,10 +27,13 @@ ALL_LEGS = 1_000
 class StrategyService:
     """Answers from the store as the caller; the store shows nobody else's rows."""
 
-    def __init__(self, strategies: StrategyStore, instruments: InstrumentLookup, exits: Exits) -> None:
+    def __init__(
+        self, strategies: StrategyStore, instruments: InstrumentLookup, exits: Exits, m2m: MarkToMarket
+    ) -> None:
         self._strategies = strategies
         self._instruments = instruments
         self._exits = exits
+        self._m2m = m2m
 
     async def CreateStrategy(self, request: pb.CreateStrategyRequest, call: Call) -> strategy_pb2.Strategy:
         """A strategy without legs."""
@@ -144,6 +150,20 @@ class StrategyService:
             call.principal.user, request.account, request.strategy, request.leg, request.etag
         )
         return Empty()
+
+    async def GetM2m(self, request: m2m_pb.GetM2mRequest, call: Call) -> m2m_pb2.StrategyM2m:
+        """The present mark-to-market."""
+        return await self._m2m.current(call.principal.user, request.account, request.strategy)
+
+    async def ListM2mCandles(self, request: m2m_pb.ListM2mCandlesRequest, call: Call) -> m2m_pb.ListM2mCandlesResponse:
+        """Candles of one minute, ascending by time."""
+        return await self._m2m.candles(call.principal.user, request)
+
+    async def StreamM2m(self, request: m2m_pb.StreamM2mRequest, call: Call) -> AsyncGenerator[bytes, None]:
+        """Every sample of the strategy."""
+        async with contextlib.aclosing(self._m2m.stream(request, call)) as envelopes:
+            async for envelope in envelopes:
+                yield envelope
 
     async def _open_legs(self, user: str, account: str, strategy: str) -> Sequence[Leg]:
         page = await self._strategies.list_legs(user, account, strategy, ALL_LEGS, open=True)

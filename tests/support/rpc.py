@@ -106,6 +106,15 @@ class MemoryDirectory:
     async def remove(self, entry: OpenStream) -> None:
         self.entries.pop(entry.stream, None)
 
+    async def of_user(self, user: str) -> Sequence[OpenStream]:
+        return [entry for entry in self.entries.values() if entry.user == user]
+
+    async def request_end(self, user: str, stream: str) -> bool:
+        if stream not in {entry.stream for entry in await self.of_user(user)}:
+            return False
+        self.ending.add(stream)
+        return True
+
 
 @dataclass
 class MemoryOwners:

@@ -1,0 +1,222 @@
+"""The roles and commands: `python -m server api|worker|feed|migrate|token|account|dev`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from server.settings import SettingError, Settings, load
+
+DEVELOPMENT = "development"
+MIGRATION_URL = "MIGRATION_DATABASE_URL"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command that is named. -> exit status: 2 for wrong settings or arguments, 1 for a failure."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["token"]:
+        # Its options are development's own.
+        from server.dev.tokens import main as token
+
+        return token(given[1:])
+    options = parser().parse_args(given)
+    try:
+        return int(options.run(options))
+    except SettingError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of all commands."""
+    result = argparse.ArgumentParser(prog="python -m server", description=__doc__)
+    commands = result.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("api", help="serve gRPC").set_defaults(run=run_api)
+    commands.add_parser("worker", help="make bars and mark-to-market").set_defaults(run=run_worker)
+    _add_feed(commands.add_parser("feed", help="send market data"))
+    commands.add_parser("migrate", help="bring the database's schema up to date").set_defaults(run=run_migrate)
+    commands.add_parser("token", help="print a development token", add_help=False)
+    _add_account(commands.add_parser("account", help="manage accounts"))
+    _add_dev(commands.add_parser("dev", help="run the whole system on this machine"))
+    return result
+
+
+def _add_feed(feed: argparse.ArgumentParser) -> None:
+    kinds = feed.add_subparsers(required=True, metavar="KIND", dest="kind")
+    kinds.add_parser("synthetic", help="a virtual day, round the clock").set_defaults(paths=[])
+    replay = kinds.add_parser("replay", help="recorded files")
+    replay.add_argument("paths", nargs="+", metavar="FILE[=INSTRUMENT]")
+    for kind in kinds.choices.values():
+        kind.add_argument("--speed", type=speed, default=1.0, help="times real time, or max (replay only)")
+        kind.set_defaults(run=run_feed)
+
+
+def _add_account(account: argparse.ArgumentParser) -> None:
+    actions = account.add_subparsers(required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="create an account unless the user has it")
+    create.add_argument("--user", required=True)
+    create.add_argument("--account", help="its id; without one the server makes it")
+    create.add_argument("--name", default="", help="its name for people")
+    create.set_defaults(run=run_account)
+
+
+def _add_dev(dev: argparse.ArgumentParser) -> None:
+    from server.dev.command import add_arguments
+
+    add_arguments(dev)
+    dev.set_defaults(run=run_development)
+
+
+def speed(text: str) -> float | None:
+    """A number of recorded seconds a second; None for `max`."""
+    if text == "max":
+        return None
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("speed must be above 0, or max")
+    return number
+
+
+def run_api(_: argparse.Namespace) -> int:
+    """The api role."""
+    from server.app import ApiApp
+
+    settings = _settings()
+
+    async def serve(stop: asyncio.Event) -> None:
+        async with ApiApp(settings) as app:
+            logging.getLogger("strikeline").info("api listens on port %d", app.port)
+            await stop.wait()
+
+    return _run(settings, serve)
+
+
+def run_worker(_: argparse.Namespace) -> int:
+    """The worker role."""
+    from server.app import WorkerApp
+
+    settings = _settings()
+
+    async def work(stop: asyncio.Event) -> None:
+        async with WorkerApp(settings):
+            logging.getLogger("strikeline").info("worker runs")
+            await stop.wait()
+
+    return _run(settings, work)
+
+
+def run_feed(options: argparse.Namespace) -> int:
+    """The feed role. A finished replay prints what it sent."""
+    from server.app import FeedApp
+    from server.market.feeds.run import FeedConfig
+
+    settings = _settings()
+    config = FeedConfig(kind=options.kind, paths=tuple(options.paths), speed=options.speed)
+
+    async def feed(stop: asyncio.Event) -> None:
+        summary = None
+        running = asyncio.create_task(FeedApp(settings, config).run())
+        async with _cancelled_by(stop, running):
+            summary = await running
+        if summary is not None:
+            print(summary.describe())
+
+    return _run(settings, feed)
+
+
+def run_migrate(_: argparse.Namespace) -> int:
+    """Brings the schema to the newest revision."""
+    from server.store import migrate
+
+    url = os.environ.get(MIGRATION_URL)
+    if not url:
+        raise SettingError(f"{MIGRATION_URL} is missing: PostgreSQL as the owner of the schema")
+    migrate.upgrade(url)
+    print(json.dumps({"revision": migrate.current(url)}))
+    return 0
+
+
+def run_account(options: argparse.Namespace) -> int:
+    """Creates an account. Prints its id alone."""
+    from server.app import create_account
+
+    settings = _settings()
+
+    async def create(_: asyncio.Event) -> None:
+        print(await create_account(settings, options.user, options.account, options.name))
+
+    return _run(settings, create)
+
+
+def run_development(options: argparse.Namespace) -> int:
+    """The whole system on one machine."""
+    from server.dev.command import run_dev
+
+    return asyncio.run(run_dev(options))
+
+
+def _settings() -> Settings:
+    """The settings; development makes what it lacks of keys."""
+    settings = load(Settings)
+    if settings.environment != DEVELOPMENT or (settings.jwks and settings.stream_secret):
+        return settings
+    from server.dev.stack import default_directory
+    from server.dev.tokens import Identity
+
+    identity = Identity(default_directory())
+    return dataclasses.replace(
+        settings,
+        jwks=settings.jwks or str(identity.ensure()),
+        stream_secret=settings.stream_secret or identity.stream_secret(),
+    )
+
+
+def _run(settings: Settings, role: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Runs a role until it ends or a signal says so. -> exit status."""
+    import uvloop
+
+    from server.domain.errors import StrikelineError
+    from server.rpc.logs import configure_logging
+
+    configure_logging(settings.log_level)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await role(stop)
+
+    try:
+        uvloop.run(run())
+    except (StrikelineError, OSError, ValueError) as error:
+        if isinstance(error, SettingError):
+            raise
+        logging.getLogger("strikeline").critical("cannot run: %s", error)
+        return 1
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def _cancelled_by(stop: asyncio.Event, task: asyncio.Task[object]) -> AsyncIterator[None]:
+    """Cancels the task when the event is set; that is then no error."""
+    waiter = asyncio.create_task(stop.wait())
+    waiter.add_done_callback(lambda done: None if done.cancelled() else task.cancel())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    finally:
+        waiter.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

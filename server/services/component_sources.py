@@ -1,0 +1,122 @@
+"""Where the states of components come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Protocol
+
+from server.domain.errors import Unavailable
+from server.market.hub.feed import FeedState
+from server.market.hub.hub import Hub
+from server.services.components import DEGRADED, DOWN, HEALTHY, Reading, Source
+from server.store.database import Database
+from server.store.presence import LivingProcess, PresenceStore
+from server.store.redis import RedisClient
+from server.store.worker_state import LeaseStore
+
+_FEED_DETAIL = MappingProxyType(
+    {
+        FeedState.NONE: "no feed has run yet",
+        FeedState.STALE: "the feed is silent",
+        FeedState.ENDED: "",
+        FeedState.LIVE: "",
+    }
+)
+
+
+class StreamCount(Protocol):
+    """Counts the streams of this process."""
+
+    @property
+    def count(self) -> int:
+        """Open streams."""
+        ...
+
+
+def database_source(database: Database) -> Source:
+    """The database as this process sees it, with its pool."""
+
+    async def read() -> Sequence[Reading]:
+        await database.ping()
+        pool = database.pool_state()
+        counts = {
+            "pool_limit": pool.limit,
+            "pool_size": pool.size,
+            "pool_idle": pool.idle,
+            "pool_in_use": pool.in_use,
+            "pool_waiting": pool.waiting,
+        }
+        if pool.waiting:
+            return (Reading("database", DEGRADED, "callers wait for a connection", counts),)
+        return (Reading("database", HEALTHY, "", counts),)
+
+    return read
+
+
+def redis_source(redis: RedisClient) -> Source:
+    """Redis as this process sees it."""
+
+    async def read() -> Sequence[Reading]:
+        await redis.ping()
+        return (Reading("redis", HEALTHY),)
+
+    return read
+
+
+def feed_source(hub: Hub) -> Source:
+    """The feed, by what the hub hears of it."""
+
+    async def read() -> Sequence[Reading]:
+        state = hub.feed_state()
+        shown = HEALTHY if state in {FeedState.LIVE, FeedState.ENDED} else DEGRADED
+        return (Reading("feed", shown, _FEED_DETAIL[state], {"market_time_seconds": hub.market_time() // 10**9}),)
+
+    return read
+
+
+def api_source(name: str, hub: Hub, streams: StreamCount) -> Source:
+    """This process: its streams and the hub's tasks."""
+
+    async def read() -> Sequence[Reading]:
+        counts = hub.counts()
+        failed = [task.name for task in hub.tasks() if not task.running]
+        detail = f"tasks that do not run: {', '.join(failed)}" if failed else ""
+        shown = {"streams": streams.count, "subscriptions": counts.open, "envelopes_sent": counts.sent}
+        return (Reading(f"api/{name}", DEGRADED if failed else HEALTHY, detail, shown),)
+
+    return read
+
+
+def worker_source(leases: LeaseStore) -> Source:
+    """The worker's slots: down when nobody holds one any more."""
+
+    async def read() -> Sequence[Reading]:
+        now = datetime.now(UTC)
+        return [
+            Reading(f"worker/{lease.slot}", HEALTHY, "", {"fence": lease.fence})
+            if lease.expires_at > now
+            else Reading(f"worker/{lease.slot}", DOWN, "no worker holds the slot", {"fence": lease.fence})
+            for lease in await leases.held()
+        ]
+
+    return read
+
+
+class Roles:
+    """The roles that are alive in the whole system."""
+
+    def __init__(self, presence: PresenceStore, own: str) -> None:
+        self._presence = presence
+        self._own = own
+
+    async def roles(self) -> Sequence[str]:
+        """Role names, sorted. While Redis is away only this process's own is known."""
+        return sorted({self._own, *(process.role for process in await self._living())})
+
+    async def _living(self) -> Sequence[LivingProcess]:
+        try:
+            return await self._presence.living()
+        except Unavailable:
+            return ()

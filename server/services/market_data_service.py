@@ -1,0 +1,125 @@
+"""MarketDataService: prices as they come and as they were."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+
+from server.domain.calendar import MarketCalendar, calendar_of
+from server.domain.errors import FieldViolation, InvalidArgument
+from server.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
+from server.market.hub.feed import FeedState
+from server.market.hub.hub import Hub
+from server.market.hub.options import DeliveryOptions, Subscriber
+from server.rpc.call import Call
+from server.services.converters_market import bar_message, quote_message, quote_of_bars
+from server.services.requests import SERIES_SIZE, find_instrument, page_size, unknown_instrument
+from server.services.times import datetime_of, timestamp
+from server.store.bar_series import BarQuery
+from server.store.bars import BarStore
+from server.store.instruments import InstrumentStore
+from server.store.records import to_datetime
+from strikeline.v1 import market_data_service_pb2 as pb
+from strikeline.v1 import quote_pb2
+
+
+class MarketDataService:
+    """Quotes and streams come from the hub, bars from the store."""
+
+    def __init__(
+        self, hub: Hub, instruments: InstrumentStore, bars: BarStore, calendars: Mapping[str, MarketCalendar]
+    ) -> None:
+        self._hub = hub
+        self._instruments = instruments
+        self._bars = bars
+        self._calendars = calendars
+
+    async def BatchGetQuotes(self, request: pb.BatchGetQuotesRequest, call: Call) -> pb.BatchGetQuotesResponse:
+        """The present quotes, in the order requested."""
+        resolved = await self._hub.directory.resolve(request.instruments)
+        stale = self._hub.feed_state() is not FeedState.LIVE
+        answer = pb.BatchGetQuotesResponse()
+        for place, outcome in enumerate(resolved):
+            if outcome.number is None:
+                raise unknown_instrument(outcome.item, f"instruments[{place}]")
+            quote = self._hub.quote(outcome.number)
+            if quote is None:
+                answer.quotes.append(await self._stored_quote(outcome.key, outcome.number))
+            else:
+                answer.quotes.append(quote_message(outcome.key, quote, stale=stale))
+        market_time = self._hub.market_time()
+        if market_time:
+            answer.as_of.CopyFrom(timestamp(market_time))
+        return answer
+
+    async def StreamTicks(self, request: pb.StreamTicksRequest, call: Call) -> AsyncGenerator[bytes, None]:
+        """Every tick of the chosen instruments."""
+        envelopes = self._hub.subscribe_ticks(
+            request.instruments, DeliveryOptions.of(request.options), subscriber_of(call)
+        )
+        async with contextlib.aclosing(envelopes):
+            async for envelope in envelopes:
+                yield envelope
+
+    async def ListBars(self, request: pb.ListBarsRequest, call: Call) -> pb.ListBarsResponse:
+        """The bars of one instrument, ascending by time; without an end up to market time."""
+        timeframe = timeframe_of(request.timeframe)
+        instrument = await find_instrument(self._instruments, request.instrument, "instrument")
+        now = self._hub.market_time()
+        market_time = to_datetime(now) if now else None
+        query = BarQuery(
+            instrument_id=instrument.instrument_id,
+            timeframe=timeframe,
+            start=datetime_of("start_time", request.start_time) if request.HasField("start_time") else None,
+            end=datetime_of("end_time", request.end_time) if request.HasField("end_time") else None,
+            market_time=market_time,
+        )
+        calendar = self._calendars[calendar_of(instrument.exchange)]
+        page = await self._bars.list_bars(
+            query, calendar, page_size(request.page_size, SERIES_SIZE), request.page_token
+        )
+        return pb.ListBarsResponse(
+            instrument=instrument.key,
+            timeframe=timeframe.name,
+            bars=map(bar_message, page.items),
+            next_page_token=page.next_page_token,
+        )
+
+    async def StreamBars(self, request: pb.StreamBarsRequest, call: Call) -> AsyncGenerator[bytes, None]:
+        """The bars of the chosen instruments as they change and close."""
+        envelopes = self._hub.subscribe_bars(
+            request.instruments,
+            timeframe_of(request.timeframe or ONE_MINUTE.name).name,
+            DeliveryOptions.of(request.options),
+            subscriber_of(call),
+            closed_only=request.closed_only,
+        )
+        async with contextlib.aclosing(envelopes):
+            async for envelope in envelopes:
+                yield envelope
+
+    async def _stored_quote(self, key: str, number: int) -> quote_pb2.Quote:
+        query = BarQuery(instrument_id=number, timeframe=ONE_MINUTE, ascending=False)
+        calendar = self._calendars[calendar_of(key.partition(":")[0])]
+        page = await self._bars.list_bars(query, calendar, 1)
+        if not page.items:
+            return quote_message(key, None, stale=True)
+        return quote_of_bars(key, page.items[0])
+
+
+def subscriber_of(call: Call) -> Subscriber:
+    """The caller as the hub knows it. The end of the credential is watched around the whole stream."""
+    return Subscriber(call.principal.user, stream=call.stream)
+
+
+def timeframe_of(name: str) -> Timeframe:
+    """The timeframe of that name. Raises InvalidArgument (TIMEFRAME_UNKNOWN) that lists the allowed ones."""
+    try:
+        return Timeframe.parse(name)
+    except ValueError as error:
+        raise InvalidArgument(
+            str(error),
+            reason="TIMEFRAME_UNKNOWN",
+            metadata={"timeframe": name, "allowed": " ".join(item.name for item in TIMEFRAMES)},
+            violations=(FieldViolation("timeframe", str(error)),),
+        ) from error
