@@ -17,6 +17,9 @@ from server.store.redis import RedisClient, open_redis
 from tests.support.databases import TestDatabase, database_copy, ensure_template
 
 
+pytest_plugins = ["server.contract.testing.plugin"]
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[StackUrls]:
     """TimescaleDB and Redis; started by the first test that needs them, stopped by the last session that leaves."""
