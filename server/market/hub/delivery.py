@@ -143,6 +143,7 @@ class Delivery:
         return bookmark
 
     async def _opening(self, cursor: Cursor, start: Moment, bookmark: Bookmark | None) -> AsyncIterator[bytes]:
+        lasting = self._channel.notices.lasting
         self._epoch, self._notice = self._channel.epoch, self._channel.notices.count
         self._sequence = bookmark.sequence if bookmark else 0
         position = bookmark.position if bookmark else ()
@@ -156,7 +157,6 @@ class Delivery:
                 yield envelope
         else:
             yield self._snapshot(cursor)
-        lasting = self._channel.notices.lasting
         if lasting is not None:
             yield self._seal(self._layout.status, lasting.status(), self._moment)
 

@@ -30,6 +30,11 @@ class Pulse:
         self._offered: dict[Waiting, None] = {}
         self._scheduled = False
 
+    @property
+    def waiting(self) -> int:
+        """How many subscribers wait for a cut."""
+        return len(self._waiting) + len(self._offered.keys() - self._waiting.keys())
+
     def wait(self, subscriber: Waiting) -> None:
         """The subscriber is offered the next cuts until it wakes up."""
         self._waiting[subscriber] = None

@@ -59,7 +59,7 @@ class EnvelopeLayout:
         return cls(sequence=key_of(response, "sequence", 0), **{name: key_of(response, name) for name in events})
 
     def envelope(self, sequence: int, as_of: int, token: bytes, event: bytes, payload: bytes) -> bytes:
-        """One message of the stream. `event` is one of the layout's keys; `as_of` is market time, 0 before the first."""
+        """One message of the stream. `event` is one of the layout's keys; `as_of` is market time, 0 for none."""
         moment = delimited(self.as_of, timestamp(as_of)) if as_of else b""
         head = (self.sequence, varint(sequence), moment, self.resume_token, varint(len(token)), token)
         return b"".join((*head, event, varint(len(payload)), payload))
