@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -56,7 +57,16 @@ async def envoy(upstream: str) -> AsyncIterator[str]:
     with TemporaryDirectory() as folder:
         configuration = Path(folder) / "envoy.json"
         configuration.write_text(json.dumps(_configuration(port, upstream)))
-        command = ("envoy", "-c", str(configuration), "--concurrency", "1", "--use-dynamic-base-id", "-l", "error")
+        command = (
+            str(Path(sys.executable).parent / "envoy"),
+            "-c",
+            str(configuration),
+            "--concurrency",
+            "1",
+            "--use-dynamic-base-id",
+            "-l",
+            "error",
+        )
         async with program(command, listens(port), os.environ):
             yield f"127.0.0.1:{port}"
 
