@@ -40,6 +40,17 @@ class GrpcCaller:
         except grpc.RpcError as error:
             return _failure(error)
 
+    def end_of_stream(self, method: Method, request: Message, token: str) -> Outcome:
+        """How a stream ends that ends by itself."""
+        stub = self._channel.unary_stream(method.path, _bytes, method.output.FromString)
+        metadata: Metadata = (("authorization", f"Bearer {token}"),)
+        try:
+            for _ in stub(request, metadata=metadata, timeout=TIMEOUT_SECONDS):
+                pass
+        except grpc.RpcError as error:
+            return _failure(error)
+        return Outcome(grpc.StatusCode.OK)
+
     def open_stream(self, method: Method, request: Message, token: str) -> str:
         """Opens a stream and leaves it open. -> its id. It is cancelled by `close` at the latest."""
         stub = self._channel.unary_stream(method.path, _bytes, method.output.FromString)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -23,6 +24,10 @@ from server.contract.testing.outcomes import Outcome, failure_of
 
 TIMEOUT_SECONDS = 20.0
 _VARIABLE = re.compile(r"\{([a-z0-9_.]+)(?:=[^}]*)?\}")
+
+
+LONGEST_URL = 32_000
+"""Characters. Longer ones are refused by clients and proxies."""
 
 
 class Inexpressible(Exception):
@@ -53,10 +58,30 @@ def http_request(method: Method, request: Message) -> HttpRequest:
     body: str | None = None
     if rule.body == "*":
         return HttpRequest(rule.verb, path, (), json_format.MessageToJson(rest))
-    if rule.body:
-        body = json_format.MessageToJson(getattr(rest, rule.body)) if rest.HasField(rule.body) else "{}"
+    if rule.body and rest.HasField(rule.body):
+        body = json_format.MessageToJson(getattr(rest, rule.body))
         rest.ClearField(rule.body)
-    return HttpRequest(rule.verb, path, tuple(_query(rest, "")), body)
+    query = tuple(_query(rest, ""))
+    if len(path) + sum(len(name) + len(value) + 2 for name, value in query) > LONGEST_URL:
+        raise Inexpressible("the URL would be too long")
+    return HttpRequest(rule.verb, path, query, body)
+
+
+def expressible(method: Method, spoil: Callable[[Message], None]) -> bool:
+    """Whether a request that `spoil` changes still has a form in HTTP."""
+    request = method.input()
+    for match in _VARIABLE.finditer(method.http[0].path):
+        *parents, last = match[1].split(".")
+        target: Message = request
+        for name in parents:
+            target = getattr(target, name)
+        setattr(target, last, "x")
+    spoil(request)
+    try:
+        http_request(method, request)
+    except Inexpressible:
+        return False
+    return True
 
 
 def _take(message: Message, path: str) -> str:
@@ -100,22 +125,31 @@ class HttpCaller:
 
     def call(self, method: Method, request: Message, token: str | None, **headers: str) -> Outcome:
         """What the call comes to; of a stream, its first message. Raises Inexpressible."""
-        sent = http_request(method, request)
+        with self._response(method, request, token, headers) as response:
+            if method.server_streaming and response.status_code == httpx.codes.OK:
+                return _outcome(method, response, next(response.iter_lines(), ""))
+            return _outcome(method, response, response.read().decode())
+
+    def end_of_stream(self, method: Method, request: Message, token: str) -> Outcome:
+        """How a stream ends that ends by itself."""
+        with self._response(method, request, token, {}) as response:
+            return _outcome(method, response, list(response.iter_lines())[-1])
+
+    @contextmanager
+    def _response(
+        self, method: Method, request: Message, token: str | None, headers: Mapping[str, str]
+    ) -> Iterator[httpx.Response]:
+        sent, own = http_request(method, request), dict(headers)
         if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
+            own["Authorization"] = f"Bearer {token}"
         if sent.body is not None:
-            headers["Content-Type"] = "application/json"
+            own["Content-Type"] = "application/json"
         if method.server_streaming:
-            headers["Accept"] = "application/x-ndjson"
+            own["Accept"] = "application/x-ndjson"
         with self._client.stream(
-            sent.verb, sent.path, params=list(sent.query), content=sent.body, headers=headers, timeout=TIMEOUT_SECONDS
+            sent.verb, sent.path, params=list(sent.query), content=sent.body, headers=own, timeout=TIMEOUT_SECONDS
         ) as response:
-            text = next(response.iter_lines(), "") if _endless(method, response) else response.read().decode()
-            return _outcome(method, response, text)
-
-
-def _endless(method: Method, response: httpx.Response) -> bool:
-    return method.server_streaming and response.status_code == httpx.codes.OK
+            yield response
 
 
 def _outcome(method: Method, response: httpx.Response, text: str) -> Outcome:

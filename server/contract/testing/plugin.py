@@ -3,9 +3,10 @@
 A test that takes one of these names as an argument runs for each of its values:
 
 - `method`: every method of the contract; `guarded_method`: those that need a credential; `public_method`: those that
-  need none; `account_method`: those that name an account; `safe_method`: calls that change nothing
+  need none; `account_method`: those that name an account; `safe_method`: calls that change nothing; `stream`: streams
 - `missing`, `foreign`: methods whose example names a resource that does not exist, or another user's
-- `fault`: (method, Fault) for each bound of each request field; `wrong`: (method, Wrong) from the examples
+- `fault`: (method, Fault) for each bound of each request field; `http_fault`: those that have a form in HTTP
+- `wrong`: (method, Wrong) from the examples
 - `transport`: `grpc` and `http`
 
 The test's module must list the names that it uses so in `USES`.
@@ -22,6 +23,7 @@ import pytest
 from server.contract.methods import PUBLIC, Contract, Method, load_contract
 from server.contract.testing.examples import example_of
 from server.contract.testing.faults import faults_of
+from server.contract.testing.http_calls import expressible
 from server.contract.testing.system import Signer, System
 
 pytest.register_assert_rewrite("server.contract.testing.suite")
@@ -77,7 +79,11 @@ CASES: Mapping[str, Callable[[Contract], Cases]] = MappingProxyType(
         "account_method": _methods(lambda method: bool(method.policy.account_field)),
         "safe_method": _methods(lambda method: method.safe and not method.server_streaming),
         "fault": _of_each(lambda method: [(fault.label, fault) for fault in faults_of(method)]),
+        "http_fault": _of_each(
+            lambda method: [(fault.label, fault) for fault in faults_of(method) if expressible(method, fault.apply)]
+        ),
         "wrong": _of_each(lambda method: [(wrong.label, wrong) for wrong in example_of(method).wrong]),
+        "stream": _methods(lambda method: method.server_streaming),
         "missing": _methods(lambda method: example_of(method).missing is not None),
         "foreign": _methods(lambda method: example_of(method).foreign is not None),
         "transport": lambda _contract: [(name, name) for name in TRANSPORTS],

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import grpc
 import httpx
-import pytest
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,13 +20,13 @@ from server.contract.testing.fixtures import *  # noqa: F403 - fixtures work in 
 from server.contract.testing.fixtures import Callers
 from server.contract.testing.generation import valid_messages
 from server.contract.testing.http_calls import Inexpressible, http_request
-from server.contract.testing.outcomes import Outcome, without
+from server.contract.testing.outcomes import without
 from server.contract.testing.system import SCOPES
 from server.contract.testing.world import World
 
 USES = (
     "method", "guarded_method", "public_method", "account_method", "safe_method",
-    "fault", "wrong", "missing", "foreign", "transport",
+    "fault", "http_fault", "wrong", "missing", "foreign", "stream", "transport",
 )  # fmt: skip
 """Names that the plugin makes cases for in a module that imports this one."""
 
@@ -46,14 +45,6 @@ REFUSALS = frozenset(
 """What a request that the contract allows may come to. A fault of the server is none of it."""
 
 
-def call(callers: Callers, transport: str, method: Method, request: Message, token: str | None) -> Outcome:
-    """The outcome; the test is skipped when the request has no form in HTTP."""
-    try:
-        return callers[transport].call(method, request, token)
-    except Inexpressible as error:
-        pytest.skip(f"no such HTTP request: {error}")
-
-
 def with_account(method: Method, request: Message, account: str) -> Message:
     """A copy of the request that names another account."""
     return changed(request, **{method.policy.account_field.replace(".", "__"): account})
@@ -61,19 +52,17 @@ def with_account(method: Method, request: Message, account: str) -> Message:
 
 def test_the_example_succeeds(method: Method, transport: str, callers: Callers, world: World) -> None:
     """A right request gets an answer of the promised type."""
-    outcome = call(callers, transport, method, example_of(method).request(world), world.token())
+    outcome = callers[transport].call(method, example_of(method).request(world), world.token())
 
     assert outcome.succeeded, (outcome.failure, outcome.text)
     assert type(outcome.message) is method.output
 
 
 def test_a_stream_begins_with_what_became_of_its_items(
-    method: Method, transport: str, callers: Callers, world: World
+    stream: Method, transport: str, callers: Callers, world: World
 ) -> None:
     """The first message of a stream has number 1 and says what was subscribed."""
-    if not method.server_streaming:
-        pytest.skip("no stream")
-    outcome = call(callers, transport, method, example_of(method).request(world), world.token())
+    outcome = callers[transport].call(stream, example_of(stream).request(world), world.token())
 
     assert outcome.answer.WhichOneof("event") == "subscribed"
     assert getattr(outcome.answer, "sequence") == 1
@@ -83,7 +72,7 @@ def test_a_stream_begins_with_what_became_of_its_items(
 def test_both_transports_give_the_same_answer(method: Method, callers: Callers, world: World) -> None:
     """The gateway adds nothing and loses nothing."""
     example = example_of(method)
-    outcomes = [call(callers, name, method, example.request(world), world.token()) for name in ("grpc", "http")]
+    outcomes = [callers[name].call(method, example.request(world), world.token()) for name in ("grpc", "http")]
 
     direct, transcoded = (without(outcome.answer, example.volatile) for outcome in outcomes)
     assert transcoded == direct
@@ -91,7 +80,7 @@ def test_both_transports_give_the_same_answer(method: Method, callers: Callers, 
 
 def test_no_credential_is_refused(guarded_method: Method, transport: str, callers: Callers, world: World) -> None:
     """Default deny: only methods that say so are public."""
-    outcome = call(callers, transport, guarded_method, example_of(guarded_method).request(world), None)
+    outcome = callers[transport].call(guarded_method, example_of(guarded_method).request(world), None)
 
     assert outcome.failure == ("UNAUTHENTICATED", "CREDENTIAL_MISSING", ())
 
@@ -103,7 +92,7 @@ def test_a_damaged_credential_is_refused(
     token = world.token()
     damaged = token[:-6] + ("AAAAAA" if token[-6:] != "AAAAAA" else "BBBBBB")
 
-    outcome = call(callers, transport, guarded_method, example_of(guarded_method).request(world), damaged)
+    outcome = callers[transport].call(guarded_method, example_of(guarded_method).request(world), damaged)
 
     assert outcome.failure == ("UNAUTHENTICATED", "CREDENTIAL_INVALID", ())
 
@@ -114,7 +103,7 @@ def test_an_expired_credential_is_refused(
     """A client can tell an old token from a bad one."""
     expired = world.signer.token(world.owner.user, lifetime=-60)
 
-    outcome = call(callers, transport, guarded_method, example_of(guarded_method).request(world), expired)
+    outcome = callers[transport].call(guarded_method, example_of(guarded_method).request(world), expired)
 
     assert outcome.failure == ("UNAUTHENTICATED", "CREDENTIAL_EXPIRED", ())
     assert set(outcome.metadata) == {"expired_at"}
@@ -127,7 +116,7 @@ def test_no_other_scope_implies_the_methods_own(
     needed = guarded_method.policy.scope.lower()
     token = world.token(scopes=[scope for scope in SCOPES if scope != needed])
 
-    outcome = call(callers, transport, guarded_method, example_of(guarded_method).request(world), token)
+    outcome = callers[transport].call(guarded_method, example_of(guarded_method).request(world), token)
 
     assert outcome.failure == ("PERMISSION_DENIED", "SCOPE_MISSING", ())
     assert outcome.metadata == {"scope": needed}
@@ -137,7 +126,7 @@ def test_the_methods_own_scope_is_enough(guarded_method: Method, callers: Caller
     """A token needs the method's scope and no other."""
     token = world.token(scopes=[guarded_method.policy.scope.lower()])
 
-    outcome = call(callers, "grpc", guarded_method, example_of(guarded_method).request(world), token)
+    outcome = callers["grpc"].call(guarded_method, example_of(guarded_method).request(world), token)
 
     assert outcome.succeeded, (outcome.failure, outcome.text)
 
@@ -146,7 +135,7 @@ def test_a_public_method_needs_no_credential(
     public_method: Method, transport: str, callers: Callers, world: World
 ) -> None:
     """Public methods answer anybody."""
-    outcome = call(callers, transport, public_method, example_of(public_method).request(world), None)
+    outcome = callers[transport].call(public_method, example_of(public_method).request(world), None)
 
     assert outcome.succeeded, (outcome.failure, outcome.text)
 
@@ -157,7 +146,7 @@ def test_another_users_account_is_refused(
     """An account that is named and foreign is refused as such."""
     request = with_account(account_method, example_of(account_method).request(world), world.stranger.account)
 
-    outcome = call(callers, transport, account_method, request, world.token())
+    outcome = callers[transport].call(account_method, request, world.token())
 
     assert outcome.failure == ("PERMISSION_DENIED", "ACCOUNT_FORBIDDEN", ())
 
@@ -168,7 +157,7 @@ def test_an_account_that_does_not_exist_looks_like_another_users(
     """Nobody learns which accounts exist."""
     request = with_account(account_method, example_of(account_method).request(world), "no-such-account")
 
-    outcome = call(callers, transport, account_method, request, world.token())
+    outcome = callers[transport].call(account_method, request, world.token())
 
     assert outcome.failure == ("PERMISSION_DENIED", "ACCOUNT_FORBIDDEN", ())
 
@@ -180,7 +169,8 @@ def test_a_resource_that_does_not_exist_is_not_found(
     example = example_of(missing)
     assert example.missing is not None
 
-    outcome = call(callers, transport, missing, example.missing(world), world.token())
+    ending = callers[transport].end_of_stream if missing.server_streaming else callers[transport].call
+    outcome = ending(missing, example.missing(world), world.token())
 
     assert outcome.failure[:2] == ("NOT_FOUND", example.missing_reason)
 
@@ -190,20 +180,30 @@ def test_another_users_resource_is_not_found(foreign: Method, transport: str, ca
     example = example_of(foreign)
     assert example.foreign is not None
 
-    outcome = call(callers, transport, foreign, example.foreign(world), world.token())
+    outcome = callers[transport].call(foreign, example.foreign(world), world.token())
 
     assert outcome.failure[:2] == ("NOT_FOUND", "RESOURCE_NOT_FOUND")
 
 
-def test_a_field_out_of_its_bounds_is_named(
-    fault: tuple[Method, Fault], transport: str, callers: Callers, world: World
-) -> None:
+def test_a_field_out_of_its_bounds_is_named(fault: tuple[Method, Fault], callers: Callers, world: World) -> None:
     """Each bound of the contract holds, and the refusal names the field."""
+    assert_named(fault, "grpc", callers, world)
+
+
+def test_a_field_out_of_its_bounds_is_named_over_http(
+    http_fault: tuple[Method, Fault], callers: Callers, world: World
+) -> None:
+    """Likewise for every bound that a path, a query or a body can break."""
+    assert_named(http_fault, "http", callers, world)
+
+
+def assert_named(fault: tuple[Method, Fault], transport: str, callers: Callers, world: World) -> None:
+    """Spoils the method's example and expects that the refusal names the spoilt field."""
     method, flaw = fault
     request = example_of(method).request(world)
     flaw.apply(request)
 
-    outcome = call(callers, transport, method, request, world.token())
+    outcome = callers[transport].call(method, request, world.token())
 
     assert outcome.failure[:2] == ("INVALID_ARGUMENT", "VALIDATION_FAILED"), outcome.text
     assert flaw.field in outcome.fields
@@ -217,7 +217,7 @@ def test_a_wrong_request_is_refused_with_its_reason(
     request = example_of(method).request(world)
     case.change(request)
 
-    outcome = call(callers, transport, method, request, world.token())
+    outcome = callers[transport].call(method, request, world.token())
 
     assert outcome.reason == case.reason, outcome.text
     assert not case.field or case.field in outcome.fields
@@ -227,7 +227,7 @@ def test_a_failure_has_the_code_and_status_of_its_reason(
     guarded_method: Method, transport: str, callers: Callers, world: World
 ) -> None:
     """A reason always comes with one code and one HTTP status, and with an id to quote."""
-    outcome = call(callers, transport, guarded_method, example_of(guarded_method).request(world), None)
+    outcome = callers[transport].call(guarded_method, example_of(guarded_method).request(world), None)
 
     reason = load_catalogue().reason(outcome.reason)
     assert outcome.code is reason.code

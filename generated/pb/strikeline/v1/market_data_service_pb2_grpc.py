@@ -74,8 +74,8 @@ class MarketDataServiceServicer:
         """Streams every tick of the chosen instruments.
 
         The first message says what became of each instrument, the second is a snapshot of their latest ticks; then batches follow. A
-        slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. Fails with
-        ERROR_REASON_INSTRUMENT_NOT_FOUND when none of the instruments exists.
+        slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When
+        none of the instruments exists, the stream fails after the first message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,7 +93,8 @@ class MarketDataServiceServicer:
 
         The snapshot is the newest bar of each instrument. Bars are states: each update is the whole bar, and a closed one comes exactly
         once unless a late tick changes it. A slow client gets the latest state of each bar (SLOW_CONSUMER_CONFLATE) unless it asks to be
-        disconnected. Fails with ERROR_REASON_INSTRUMENT_NOT_FOUND when none of the instruments exists.
+        disconnected. When none of the instruments exists, the stream fails after the first message with
+        ERROR_REASON_INSTRUMENT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,8 +42,8 @@ class MarketDataServiceStub:
     """Streams every tick of the chosen instruments.
 
     The first message says what became of each instrument, the second is a snapshot of their latest ticks; then batches follow. A
-    slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. Fails with
-    ERROR_REASON_INSTRUMENT_NOT_FOUND when none of the instruments exists.
+    slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When
+    none of the instruments exists, the stream fails after the first message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
     """
     ListBars: _grpc.UnaryUnaryMultiCallable[_market_data_service_pb2.ListBarsRequest, _market_data_service_pb2.ListBarsResponse]
     """Lists the bars of one instrument, ascending by time."""
@@ -52,7 +52,8 @@ class MarketDataServiceStub:
 
     The snapshot is the newest bar of each instrument. Bars are states: each update is the whole bar, and a closed one comes exactly
     once unless a late tick changes it. A slow client gets the latest state of each bar (SLOW_CONSUMER_CONFLATE) unless it asks to be
-    disconnected. Fails with ERROR_REASON_INSTRUMENT_NOT_FOUND when none of the instruments exists.
+    disconnected. When none of the instruments exists, the stream fails after the first message with
+    ERROR_REASON_INSTRUMENT_NOT_FOUND.
     """
 
 @_typing.type_check_only
@@ -69,8 +70,8 @@ class MarketDataServiceAsyncStub(MarketDataServiceStub):
     """Streams every tick of the chosen instruments.
 
     The first message says what became of each instrument, the second is a snapshot of their latest ticks; then batches follow. A
-    slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. Fails with
-    ERROR_REASON_INSTRUMENT_NOT_FOUND when none of the instruments exists.
+    slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When
+    none of the instruments exists, the stream fails after the first message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
     """
     ListBars: _aio.UnaryUnaryMultiCallable[_market_data_service_pb2.ListBarsRequest, _market_data_service_pb2.ListBarsResponse]  # type: ignore[assignment]
     """Lists the bars of one instrument, ascending by time."""
@@ -79,7 +80,8 @@ class MarketDataServiceAsyncStub(MarketDataServiceStub):
 
     The snapshot is the newest bar of each instrument. Bars are states: each update is the whole bar, and a closed one comes exactly
     once unless a late tick changes it. A slow client gets the latest state of each bar (SLOW_CONSUMER_CONFLATE) unless it asks to be
-    disconnected. Fails with ERROR_REASON_INSTRUMENT_NOT_FOUND when none of the instruments exists.
+    disconnected. When none of the instruments exists, the stream fails after the first message with
+    ERROR_REASON_INSTRUMENT_NOT_FOUND.
     """
 
 class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -105,8 +107,8 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams every tick of the chosen instruments.
 
         The first message says what became of each instrument, the second is a snapshot of their latest ticks; then batches follow. A
-        slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. Fails with
-        ERROR_REASON_INSTRUMENT_NOT_FOUND when none of the instruments exists.
+        slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When
+        none of the instruments exists, the stream fails after the first message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -127,7 +129,8 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The snapshot is the newest bar of each instrument. Bars are states: each update is the whole bar, and a closed one comes exactly
         once unless a late tick changes it. A slow client gets the latest state of each bar (SLOW_CONSUMER_CONFLATE) unless it asks to be
-        disconnected. Fails with ERROR_REASON_INSTRUMENT_NOT_FOUND when none of the instruments exists.
+        disconnected. When none of the instruments exists, the stream fails after the first message with
+        ERROR_REASON_INSTRUMENT_NOT_FOUND.
         """
 
 def add_MarketDataServiceServicer_to_server(servicer: MarketDataServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
