@@ -16,7 +16,6 @@ from server.store.database import Database
 from server.store.redis import RedisClient, open_redis
 from tests.support.databases import TestDatabase, database_copy, ensure_template
 
-
 pytest_plugins = ["server.contract.testing.plugin"]
 
 
@@ -37,6 +36,13 @@ def template_database(stack: StackUrls) -> str:
 @pytest.fixture
 def database(stack: StackUrls, template_database: str) -> Iterator[TestDatabase]:
     """A migrated database of this test alone: `.owner_url`, `.api_url`, `.worker_url`."""
+    with database_copy(stack.database_url, template_database) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="module")
+def module_database(stack: StackUrls, template_database: str) -> Iterator[TestDatabase]:
+    """A migrated database that the tests of one module share: filled once by the module, then only read."""
     with database_copy(stack.database_url, template_database) as copy:
         yield copy
 

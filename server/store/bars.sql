@@ -106,13 +106,13 @@ SELECT bucket AS open_time,
        sum(volume)::bigint AS volume,
        last(open_interest, open_time) FILTER (WHERE open_interest IS NOT NULL) AS open_interest,
        bool_or(partial) AS partial, bool_and(closed) AS closed
-FROM unnest($2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) AS session (open, close, origin)
+FROM unnest($2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) AS session (opens, closes, origin)
 CROSS JOIN LATERAL (
     SELECT CASE WHEN $5::interval IS NULL THEN session.origin
                 ELSE time_bucket($5::interval, bar.open_time, session.origin) END AS bucket,
            bar.open_time, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.open_interest, bar.partial, bar.closed
     FROM bars_1m bar
-    WHERE bar.instrument_id = $1 AND bar.open_time >= session.open AND bar.open_time < session.close
+    WHERE bar.instrument_id = $1 AND bar.open_time >= session.opens AND bar.open_time < session.closes
 ) AS piece
 GROUP BY bucket ORDER BY bucket;
 
@@ -188,14 +188,14 @@ SELECT bucket AS open_time,
        sum(volume)::bigint AS volume,
        last(open_interest, open_time) FILTER (WHERE open_interest IS NOT NULL) AS open_interest,
        false AS partial, true AS closed
-FROM unnest($2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) AS session (open, close, origin)
+FROM unnest($2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) AS session (opens, closes, origin)
 CROSS JOIN LATERAL (
     SELECT CASE WHEN $5::interval IS NULL THEN session.origin
                 ELSE time_bucket($5::interval, bar.open_time, session.origin) END AS bucket,
            bar.open_time, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.open_interest
     FROM bars_stored bar
-    WHERE bar.instrument_id = $1 AND bar.timeframe = $6 AND bar.open_time >= session.open
-      AND bar.open_time < session.close
+    WHERE bar.instrument_id = $1 AND bar.timeframe = $6 AND bar.open_time >= session.opens
+      AND bar.open_time < session.closes
 ) AS piece
 GROUP BY bucket ORDER BY bucket;
 
