@@ -74,7 +74,7 @@ def create_app(
     routes = tuple(routes_of(blueprint.contract))
     transcoder = Transcoder(routes, codec, failures, upstream, streamer, shared, settings.body_limit)
     services = SocketServices(
-        transcoder.by_method(), codec, failures, telemetry, open_streams, settings, Credentials(upstream)
+        transcoder.by_method(), failures, telemetry, open_streams, settings, Credentials(upstream)
     )
     telemetry.watch("open_streams", "Streams and sockets that are open", lambda: float(len(open_streams)))
     telemetry.watch("shared_payload_hits", "Payloads whose JSON was there already", lambda: float(shared.hits))

@@ -16,8 +16,6 @@ from gateway.exchange import Exchange, exchange_of
 from gateway.relay import Left, Relay, draining
 from gateway.socket_protocols import Authenticate, BadCommand, CallId, Cancel, SocketProtocol, Start
 from gateway.transcoder.endpoint import Endpoint, StreamEndpoint, UnaryEndpoint
-from gateway.transcoder.locate import bad_request
-from gateway.transcoder.message import Undecodable
 from gateway.transcoder.problem import BadRequest, Problem
 from gateway.upstream import Metadata, metadata_of
 
@@ -268,11 +266,7 @@ class SocketCall:
         request = self._command.request
         if isinstance(request, bytes):
             return request
-        message = self._endpoint.route.request
-        try:
-            return self._services.codec.to_wire(message.full_name, request)
-        except Undecodable as error:
-            raise bad_request(self._services.codec, message, request) from error
+        return self._endpoint.wire_of(request)
 
     async def _stream(self, endpoint: StreamEndpoint, wire: bytes, metadata: Metadata) -> None:
         self._relay = Relay(endpoint.call(wire, metadata=metadata))

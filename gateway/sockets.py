@@ -18,7 +18,6 @@ from gateway.socket_protocols import PROTOCOLS
 from gateway.telemetry import Telemetry
 from gateway.transcoder.endpoint import Endpoint
 from gateway.transcoder.failure import Failure, FailureEncoder
-from gateway.transcoder.message import Codec
 from gateway.transcoder.problem import BadRequest, Problem
 from gateway.upstream import SESSION, TICKET, Metadata, Upstream, metadata_of
 
@@ -33,7 +32,6 @@ class SocketServices:
     endpoints: dict[str, Endpoint]
     """By short name and by gRPC path."""
 
-    codec: Codec
     failures: FailureEncoder
     telemetry: Telemetry
     open_streams: OpenStreams

@@ -8,11 +8,13 @@ from typing import cast
 from google.protobuf.descriptor import Descriptor
 
 from gateway.transcoder.binder import RESUME_TOKEN, Binder
+from gateway.transcoder.choices import has_choices, refuse_double_choices
 from gateway.transcoder.encoder import SharedPayloads, StreamEncoder, UnaryEncoder, top_level_fields
 from gateway.transcoder.framer import Framer
 from gateway.transcoder.locate import bad_request
 from gateway.transcoder.message import Codec, Undecodable
 from gateway.transcoder.routes import WHOLE_BODY, Route
+from gateway.transcoder.values import JsonObject
 from gateway.upstream import StreamCallable, UnaryCallable, Upstream
 
 
@@ -26,7 +28,8 @@ class Endpoint:
         self._codec = codec
         self._request = route.request
         # Nothing but the body makes up the request: its text goes to the codec as it is.
-        self._direct = route.rule.body == WHOLE_BODY and not route.template.variables
+        self._choices = has_choices(self._request)
+        self._direct = route.rule.body == WHOLE_BODY and not route.template.variables and not self._choices
 
     def wire(self, segments: Sequence[str], query: bytes, body: bytes, resume_token: str) -> bytes:
         """The serialised gRPC request. Raises BadRequest that names each wrong field."""
@@ -35,7 +38,12 @@ class Endpoint:
                 return self._codec.text_to_wire(self._request.full_name, body)
             except Undecodable:
                 pass  # the way below says where it is wrong
-        value = self.binder.bind(segments, query, body, resume_token)
+        return self.wire_of(self.binder.bind(segments, query, body, resume_token))
+
+    def wire_of(self, value: JsonObject) -> bytes:
+        """The serialised gRPC request of a JSON value. Raises BadRequest that names each wrong field."""
+        if self._choices:
+            refuse_double_choices(self._request, value)
         try:
             return self._codec.to_wire(self._request.full_name, value)
         except Undecodable as error:

@@ -11,21 +11,9 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.transcoder.message import Codec, Undecodable
 from gateway.transcoder.problem import BadRequest, Violation
-from gateway.transcoder.values import WELL_KNOWN, Json, JsonObject, field_named, is_map
+from gateway.transcoder.values import WELL_KNOWN, Json, JsonObject, expectation, field_named, is_map
 
 MOST_VIOLATIONS = 20
-_EXPECTED = {
-    FieldDescriptor.TYPE_BOOL: "must be true or false",
-    FieldDescriptor.TYPE_STRING: "must be a string",
-    FieldDescriptor.TYPE_BYTES: "must be base64 text",
-    FieldDescriptor.TYPE_DOUBLE: "must be a number",
-    FieldDescriptor.TYPE_FLOAT: "must be a number",
-}
-_EXPECTED_MESSAGE = {
-    "google.protobuf.Timestamp": "must be an RFC 3339 time with zone, such as 2024-11-05T09:15:00Z",
-    "google.protobuf.Duration": "must be seconds, such as 1.5s",
-    "google.protobuf.FieldMask": "must be field names in lowerCamelCase, separated by commas",
-}
 
 
 def bad_request(codec: Codec, message: Descriptor, value: JsonObject) -> BadRequest:
@@ -39,17 +27,12 @@ def bad_request(codec: Codec, message: Descriptor, value: JsonObject) -> BadRequ
 
 
 def _object(codec: Codec, message: Descriptor, value: JsonObject, prefix: str) -> Iterator[Violation]:
-    seen: dict[str, str] = {}
     for name, inner in value.items():
         field = field_named(message, name)
         if field is None:
             yield Violation(f"{prefix}{name}", "is not a field of the request", unknown=True)
             continue
         path = f"{prefix}{field.name}"
-        slot = field.containing_oneof.name if field.containing_oneof is not None else field.name
-        if inner is not None and slot in seen:
-            yield Violation(path, f"cannot be given together with {seen[slot]}")
-        seen.setdefault(slot, path)
         yield from _field(codec, field, inner, path)
 
 
@@ -83,7 +66,7 @@ def _single(codec: Codec, field: FieldDescriptor, value: Json, path: str) -> Ite
         else:
             yield Violation(path, "must be an object")
     elif not _fits(codec, field, [value] if field.is_repeated else value):
-        yield Violation(path, _expectation(field))
+        yield Violation(path, expectation(field))
 
 
 def _fits(codec: Codec, field: FieldDescriptor, value: Json) -> bool:
@@ -93,15 +76,3 @@ def _fits(codec: Codec, field: FieldDescriptor, value: Json) -> bool:
     except Undecodable:
         return False
     return True
-
-
-def _expectation(field: FieldDescriptor) -> str:
-    if field.message_type is not None:
-        return _EXPECTED_MESSAGE.get(field.message_type.full_name, f"must be a {field.message_type.name}")
-    if field.enum_type is not None:
-        return f"must be one of {', '.join(field.enum_type.values_by_name)}"
-    if field.type in _EXPECTED:
-        return _EXPECTED[field.type]
-    bits = "64" if field.cpp_type in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64) else "32"
-    unsigned = field.cpp_type in (FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64)
-    return f"must be a whole number of {bits} bits{', not negative' if unsigned else ''}"

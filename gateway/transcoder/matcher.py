@@ -96,24 +96,22 @@ class Matcher(Generic[T]):
         literal = self._literals.get(raw_path)
         if literal is not None and method in literal:
             return literal[method]
+        if not raw_path.startswith("/"):
+            return None
+        segments = raw_path[1:].split("/")
+        head, colon, verb = segments[-1].rpartition(":")
+        if colon and verb in self._verbs:
+            found = self._at(method, [*segments[:-1], head], verb)
+            if found is not None:
+                return found
+        return self._at(method, segments, "")
+
+    def _at(self, method: str, segments: Sequence[str], verb: str) -> Found[T] | WrongMethod | None:
         allowed: set[str] = set()
-        for segments, methods in self._candidates(raw_path):
+        for node in self._root.walk(segments, 0):
+            methods = node.targets.get(verb, {})
             target = methods.get(method)
             if target is not None:
                 return Found(target, segments)
             allowed.update(methods)
         return WrongMethod(tuple(sorted(allowed))) if allowed else None
-
-    def _candidates(self, raw_path: str) -> Iterator[tuple[Sequence[str], dict[str, T]]]:
-        if not raw_path.startswith("/"):
-            return
-        segments = raw_path[1:].split("/")
-        head, colon, verb = segments[-1].rpartition(":")
-        if colon and verb in self._verbs:
-            shorter = [*segments[:-1], head]
-            for node in self._root.walk(shorter, 0):
-                if verb in node.targets:
-                    yield shorter, node.targets[verb]
-        for node in self._root.walk(segments, 0):
-            if "" in node.targets:
-                yield segments, node.targets[""]

@@ -12,16 +12,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from gateway.transcoder.problem import BadRequest, Violation
-from gateway.transcoder.values import FREE_FORM, TEXTUAL, WRAPPED, Json, JsonObject, field_named, is_map
+from gateway.transcoder.values import FREE_FORM, TEXTUAL, WRAPPED, Json, JsonObject, expectation, field_named, is_map
 
 CACHE_BUSTER = "_"
 """The one parameter that is ignored: browsers' libraries add it to defeat caches."""
 
 _SUBSCRIPT = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"-?[0-9]+")
+_BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_INTEGERS = frozenset({
+    FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT32,
+    FieldDescriptor.CPPTYPE_UINT64,
+})  # fmt: skip
 
 
 def split(query: bytes) -> Iterator[tuple[str, str]]:
@@ -70,17 +75,18 @@ class QueryBinder:
             raise BadRequest.of(name, "is not a parameter: the body is the whole request")
         match = _SUBSCRIPT.fullmatch(name)
         fields = self._resolve(match[1] if match else name, name)
-        parent, leaf = _descend(value, fields[:-1], name), fields[-1]
+        path = ".".join(field.name for field in fields)
+        parent, leaf = _descend(value, fields[:-1], path), fields[-1]
         if match:
-            _set_map(parent, leaf, match[2], text, name)
+            _set_map(parent, leaf, match[2], text, path)
         elif leaf.is_repeated and not is_map(leaf):
             items = parent.setdefault(leaf.json_name, [])
             if isinstance(items, list):
-                items.append(json_of(leaf, text, name))
+                items.append(json_of(leaf, text, f"{path}[{len(items)}]"))
         elif leaf.json_name in parent:
-            raise BadRequest.of(name, "is given twice")
+            raise BadRequest.of(path, "is given twice")
         else:
-            parent[leaf.json_name] = json_of(leaf, text, name)
+            parent[leaf.json_name] = json_of(leaf, text, path)
 
     def _resolve(self, path: str, name: str) -> list[FieldDescriptor]:
         message: Descriptor | None = self.request
@@ -93,7 +99,7 @@ class QueryBinder:
             message = field.message_type
         canonical = ".".join(field.name for field in fields)
         if canonical in self.bound or fields[0].name in self.bound:
-            raise BadRequest.of(name, "is bound by the path or the body and may not be a parameter too")
+            raise BadRequest.of(canonical, "is bound by the path or the body and may not be a parameter too")
         return fields
 
 
@@ -120,15 +126,22 @@ def json_of(field: FieldDescriptor, text: str, name: str) -> Json:
     if field.message_type is not None:
         return _json_of_message(field.message_type, text, name)
     if field.type == FieldDescriptor.TYPE_BOOL:
-        if text not in ("true", "false"):
-            raise BadRequest.of(name, "must be true or false")
-        return text == "true"
+        if text.lower() not in _BOOLEANS:
+            raise BadRequest.of(name, expectation(field))
+        return _BOOLEANS[text.lower()]
     if field.enum_type is not None:
-        if _NUMBER.fullmatch(text):
-            return int(text)
-        if text not in field.enum_type.values_by_name:
-            raise BadRequest.of(name, f"must be one of {', '.join(field.enum_type.values_by_name)}")
+        return _enum_value(field, field.enum_type, text, name)
+    if field.cpp_type in _INTEGERS and not _NUMBER.fullmatch(text):
+        raise BadRequest.of(name, expectation(field))
     return text
+
+
+def _enum_value(field: FieldDescriptor, enum: EnumDescriptor, text: str, name: str) -> Json:
+    if text in enum.values_by_name:
+        return text
+    if _NUMBER.fullmatch(text) and int(text) in enum.values_by_number:
+        return int(text)
+    raise BadRequest.of(name, expectation(field))
 
 
 def _json_of_message(message: Descriptor, text: str, name: str) -> Json:
@@ -137,6 +150,8 @@ def _json_of_message(message: Descriptor, text: str, name: str) -> Json:
         return json_of(message.fields_by_name["value"], text, name)
     if kind == "google.protobuf.FieldMask":
         return ",".join(_camel_case(path) for path in text.split(","))
+    if kind == "google.protobuf.Timestamp":
+        return text.replace(" ", "+")  # an offset such as +05:30 that was not percent-encoded
     if kind in TEXTUAL:
         return text
     if kind in FREE_FORM or message.fields:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
-from gateway.transcoder.problem import BadRequest, Problem, body_too_large, unsupported_media_type
+from gateway.transcoder.problem import Problem, body_too_large, unsupported_media_type
 
 BODY_TIMEOUT = 30.0
 """Seconds that a client may take to send a body."""
@@ -54,9 +54,3 @@ def check_media_type(headers: Mapping[bytes, bytes]) -> None:
     encoded = headers.get(b"content-encoding", b"identity").lower() != b"identity"
     if kind.strip() != b"application/json" or charset not in (b"", b"utf-8") or encoded:
         raise unsupported_media_type(stated.decode("latin-1"))
-
-
-def refuse_body(headers: Mapping[bytes, bytes]) -> None:
-    """Raises BadRequest when a request has a body that its method would ignore."""
-    if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
-        raise BadRequest.of("body", "this method takes no body")

@@ -16,7 +16,7 @@ from gateway.transcoder.framer import Wanted, wanted
 from gateway.transcoder.matcher import Found, Matcher, WrongMethod
 from gateway.transcoder.message import Codec
 from gateway.transcoder.problem import Headers, Problem, not_found, wrong_method
-from gateway.transcoder.request import Disconnected, check_media_type, read_body, refuse_body
+from gateway.transcoder.request import Disconnected, check_media_type, read_body
 from gateway.transcoder.routes import Route
 from gateway.transcoder.streamer import Streamer
 from gateway.upstream import Upstream, headers_of, metadata_of, timeout_of
@@ -87,8 +87,6 @@ class Transcoder:
             body = await read_body(receive, exchange.headers, self._body_limit)
             if body:
                 check_media_type(exchange.headers)
-        else:
-            refuse_body(exchange.headers)
         resume_token = exchange.headers.get(b"last-event-id", b"").decode("latin-1")
         wire = endpoint.wire(found.segments, scope["query_string"], body, resume_token)
         if isinstance(endpoint, StreamEndpoint):

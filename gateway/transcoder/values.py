@@ -22,6 +22,21 @@ WELL_KNOWN = WRAPPED | TEXTUAL | FREE_FORM | {"google.protobuf.Empty"}
 """Messages whose JSON is not an object with their fields' names."""
 
 
+_EXPECTED = {
+    FieldDescriptor.TYPE_BOOL: "must be true or false",
+    FieldDescriptor.TYPE_STRING: "must be a string",
+    FieldDescriptor.TYPE_BYTES: "must be base64 text",
+    FieldDescriptor.TYPE_DOUBLE: "must be a number",
+    FieldDescriptor.TYPE_FLOAT: "must be a number",
+}
+_EXPECTED_MESSAGE = {
+    "google.protobuf.Timestamp": "must be an RFC 3339 time with zone, such as 2024-11-05T09:15:00Z",
+    "google.protobuf.Duration": "must be seconds, such as 1.5s",
+    "google.protobuf.FieldMask": "must be field names in lowerCamelCase, separated by commas",
+    "google.protobuf.Any": "must be an object whose @type names a known message",
+}
+
+
 def field_named(message: Descriptor, name: str) -> FieldDescriptor | None:
     """The field with that JSON name or proto name."""
     quick = message.fields_by_camelcase_name.get(name)
@@ -54,3 +69,18 @@ def set_once(value: JsonObject, fields: Sequence[FieldDescriptor], leaf: Json, p
     if key in value and value[key] is not None and str(value[key]) != str(leaf):
         raise BadRequest.of(path, f"is {leaf} in the path and something else in the body")
     value[key] = leaf
+
+
+def expectation(field: FieldDescriptor) -> str:
+    """What a value of the field must be, for people."""
+    if field.message_type is not None:
+        if field.message_type.full_name in WRAPPED:
+            return expectation(field.message_type.fields_by_name["value"])
+        return _EXPECTED_MESSAGE.get(field.message_type.full_name, f"must be a {field.message_type.name}")
+    if field.enum_type is not None:
+        return f"must be one of {', '.join(field.enum_type.values_by_name)}"
+    if field.type in _EXPECTED:
+        return _EXPECTED[field.type]
+    bits = "64" if field.cpp_type in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64) else "32"
+    unsigned = field.cpp_type in (FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64)
+    return f"must be a whole number of {bits} bits{', not negative' if unsigned else ''}"
