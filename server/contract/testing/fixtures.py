@@ -57,3 +57,9 @@ def callers(grpc_caller: GrpcCaller, http_client: httpx.Client) -> Callers:
 def world(strikeline_contract: Contract, grpc_caller: GrpcCaller, strikeline_system: System) -> World:
     """Users, accounts, strategies and instruments to name in requests."""
     return World(strikeline_contract, grpc_caller, strikeline_system.signer).prepare()
+
+
+@pytest.fixture(scope="module")
+def scratch(world: World) -> World:
+    """The same, with a strategy and a leg that tests may spoil."""
+    return world.scratch()

@@ -26,7 +26,30 @@ Values = SearchStrategy[Any]
 
 def valid_messages(descriptor: Descriptor) -> SearchStrategy[Message]:
     """Messages that fulfil every rule of the contract, those between fields included."""
-    return messages(descriptor).filter(lambda message: not protovalidate.collect_violations(message))
+    return messages(descriptor).filter(_valid)
+
+
+def meaningful_messages(descriptor: Descriptor, known: Mapping[str, str]) -> SearchStrategy[Message]:
+    """Valid messages of which every second has known values in the fields that `known` names, at any depth."""
+    steered = valid_messages(descriptor).map(lambda message: _steered(message, known))
+    return st.one_of(valid_messages(descriptor), steered.filter(_valid))
+
+
+def _steered(message: Message, known: Mapping[str, str]) -> Message:
+    for field in message.DESCRIPTOR.fields:
+        value = known.get(field.name)
+        if field.message_type is not None:
+            if not field.is_repeated and message.HasField(field.name):
+                _steered(getattr(message, field.name), known)
+        elif value is not None and field.is_repeated:
+            getattr(message, field.name)[:] = [value]
+        elif value is not None:
+            setattr(message, field.name, value)
+    return message
+
+
+def _valid(message: Message) -> bool:
+    return not protovalidate.collect_violations(message)
 
 
 def messages(descriptor: Descriptor, depth: int = DEPTH) -> SearchStrategy[Message]:

@@ -18,7 +18,7 @@ from server.contract.testing.examples.example import Wrong, changed
 from server.contract.testing.faults import Fault
 from server.contract.testing.fixtures import *  # noqa: F403 - fixtures work in the module that holds them
 from server.contract.testing.fixtures import Callers
-from server.contract.testing.generation import valid_messages
+from server.contract.testing.generation import meaningful_messages
 from server.contract.testing.http_calls import Inexpressible, http_request
 from server.contract.testing.outcomes import without
 from server.contract.testing.system import SCOPES
@@ -244,30 +244,26 @@ def test_the_callers_correlation_id_comes_back(method: Method, transport: str, c
     assert outcome.headers["x-correlation-id"] == "contract-test-4711"
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(data=st.data())
 def test_no_allowed_request_is_a_fault_of_the_server(
-    method: Method, callers: Callers, world: World, data: st.DataObject
+    method: Method, callers: Callers, scratch: World, data: st.DataObject
 ) -> None:
     """Random requests within the contract never meet an internal error."""
-    request = data.draw(valid_messages(method.request))
-    if method.policy.account_field and data.draw(st.booleans()):
-        request = with_account(method, request, world.owner.account)
+    request = data.draw(meaningful_messages(method.request, scratch.known))
 
-    outcome = callers["grpc"].call(method, request, world.token())
+    outcome = callers["grpc"].call(method, request, scratch.token())
 
     assert outcome.code in REFUSALS, (outcome.failure, outcome.text)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(data=st.data())
 def test_both_transports_treat_any_allowed_request_alike(
     safe_method: Method, callers: Callers, world: World, data: st.DataObject
 ) -> None:
     """Random requests come to the same end over both transports."""
-    request = data.draw(valid_messages(safe_method.request))
-    if safe_method.policy.account_field:
-        request = with_account(safe_method, request, world.owner.account)
+    request = data.draw(meaningful_messages(safe_method.request, world.known))
     try:
         transcoded = callers["http"].call(safe_method, request, world.token())
     except Inexpressible:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -72,6 +73,29 @@ class World:
         self.leg = self.new_leg(self.strategy).leg
         self.foreign_strategy = self.new_strategy(self.stranger).strategy
         return self
+
+    def scratch(self) -> World:
+        """The same world, but with a strategy and a leg that a test may spoil."""
+        strategy = self.new_strategy().strategy
+        return replace(self, strategy=strategy, leg=self.new_leg(strategy).leg)
+
+    @property
+    def known(self) -> Mapping[str, str]:
+        """Values that mean something to the system, by the name of the field that holds them."""
+        return MappingProxyType(
+            {
+                "account": self.owner.account,
+                "strategy": self.strategy,
+                "leg": self.leg,
+                "instrument": self.option.instrument,
+                "instruments": self.equity,
+                "underlying": self.option.underlying,
+                "timeframe": "15min",
+                "page_token": "",
+                "resume_token": "",
+                "etag": "",
+            }
+        )
 
     def method(self, name: str) -> Method:
         """A method by its short name, such as `StrategyService/CreateLeg`."""
