@@ -83,6 +83,9 @@ class BarsStage:
         self._checked = dict(extra["checked"])
         self._ledgers.waiting = dict(extra["waiting"])
 
+    async def begin(self) -> None:
+        """A first start needs nothing: the log is followed from its beginning."""
+
     async def prepare(self, entry: Entry) -> None:
         """Groups the entry's ticks and loads the days that late ones fall into."""
         self._bars, self._slow = np.empty(0, BAR_STATE), np.empty(0, np.int64)

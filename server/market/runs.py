@@ -62,6 +62,10 @@ class Runs:
         run.market_time = max(run.market_time, market_time)
         return run
 
+    def get(self, name: str) -> Run | None:
+        """The run of that name; absent when it is not known."""
+        return self._runs.get(name)
+
     def by_index(self, index: int) -> Run | None:
         """The run of that index; absent when it is forgotten."""
         return next((run for run in self._runs.values() if run.index == index), None)

@@ -20,6 +20,10 @@ class Stage(Protocol):
         """Takes over the sections of a checkpoint: the base, then each delta."""
         ...
 
+    async def begin(self) -> None:
+        """There is no checkpoint: asks for what a first start needs."""
+        ...
+
     async def prepare(self, entry: Entry) -> None:
         """Fetches the committed rows that `apply` will need."""
         ...

@@ -1,4 +1,4 @@
-"""What the tests of the worker's stages share: a small market, ticks by hand, a history in memory, a brute-force oracle."""
+"""What the tests of the worker's stages share: a small market, ticks by hand, a history in memory, an oracle."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, time
@@ -63,9 +63,9 @@ def ticks(rows: Iterable[Tick]) -> np.ndarray:
     records = np.zeros(len(rows), TICK)
     for column in ("last_quantity", "bid_price", "bid_quantity", "ask_price", "ask_quantity"):
         records[column] = ABSENT
-    for name, column in (("instrument", "instrument"), ("event_time", "event_time"), ("row", "row"),
-                         ("last_price", "price"), ("volume", "volume"), ("open_interest", "open_interest")):  # fmt: skip
-        records[name] = [getattr(row, column) for row in rows]
+    for name in ("instrument", "event_time", "row", "volume", "open_interest"):
+        records[name] = [getattr(row, name) for row in rows]
+    records["last_price"] = [row.price for row in rows]
     return records
 
 

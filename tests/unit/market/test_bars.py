@@ -175,18 +175,23 @@ MINUTES = st.sampled_from([*range(-1, 4), 10, 374, 375])
 
 @st.composite
 def markets(draw: st.DrawFn) -> list[Tick]:
-    """Ticks of three instruments on two days: repeated, running backwards, with falling volumes."""
-    counts = {number: draw(st.booleans()) for number in (INDEX, STOCK, OPTION)}
+    """Ticks of up to three instruments on two days: in order but for some late ones, with falling volumes."""
+    numbers = draw(st.sampled_from([(STOCK,), (INDEX, STOCK), (INDEX, STOCK, OPTION)]))
+    days = draw(st.sampled_from([(0,), (0, 1)]))
+    counts = {number: draw(st.booleans()) for number in numbers}
+    times = st.tuples(st.sampled_from(days), MINUTES, st.integers(0, 59))
     rows = draw(
         st.lists(
-            st.tuples(st.sampled_from([INDEX, STOCK, OPTION]), st.integers(0, 1), MINUTES, st.integers(0, 59),
-                      st.integers(1, 50), st.integers(0, 300)),
-            min_size=1, max_size=40,
+            st.tuples(times, st.sampled_from(numbers), st.integers(1, 50), st.integers(0, 300)), min_size=1, max_size=40
         )
-    )  # fmt: skip
+    )
+    rows.sort()
+    for _ in range(draw(st.integers(0, 4))):
+        late = rows.pop(draw(st.integers(0, len(rows) - 1)))
+        rows.insert(draw(st.integers(0, len(rows))), late)
     return [
         Tick(number, at(minute, second) + day * 86_400 * SECOND, place, price, volume if counts[number] else ABSENT)
-        for place, (number, day, minute, second, price, volume) in enumerate(rows)
+        for place, ((day, minute, second), number, price, volume) in enumerate(rows)
     ]
 
 

@@ -1,0 +1,30 @@
+"""Which slots there are, by the settings: the same in every process of a system."""
+
+from __future__ import annotations
+
+import zlib
+
+from server.settings import Settings
+
+
+def bars_slot(shard: int) -> str:
+    """Name of the slot that makes the bars of a tick shard."""
+    return f"bars-{shard}"
+
+
+def m2m_slot(number: int) -> str:
+    """Name of an M2M slot."""
+    return f"m2m-{number}"
+
+
+def m2m_slot_of(account: str, slots: int) -> int:
+    """Number of the M2M slot that follows an account's strategies."""
+    return zlib.crc32(account.encode()) % slots
+
+
+def all_slots(settings: Settings) -> list[str]:
+    """Every slot that follows the log. The log may be trimmed behind the slowest of them."""
+    return [
+        *(bars_slot(shard) for shard in range(settings.tick_shards)),
+        *(m2m_slot(number) for number in range(settings.m2m_slots)),
+    ]

@@ -1,0 +1,293 @@
+"""Mark-to-market samples and candles: equal to the definition, exact, whatever the batches and the restarts."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from server.domain.instruments import Instrument
+from server.domain.prices import ABSENT
+from server.domain.timeframes import MINUTE_NS
+from server.market.entries import STRATEGY_CHANGED, Entry
+from server.market.m2m import M2mPorts, M2mSlot, M2mStage
+from server.market.records import M2M, M2M_COMPLETE, M2M_LEG
+from server.store.m2m import CurrentSample
+from server.store.records import CANDLE
+from strikeline.internal.v1.log_pb2 import LegState, M2mEntry, StrategyState
+from tests.unit.market.pipeline import INSTRUMENTS, MONDAY, OPTION, SECOND, STOCK, Feed, Tick, session_table
+
+BUY, SELL = 1, -1
+RUPEE = 10_000
+BOUND = 60 * SECOND
+SLOT = M2mSlot(number=0, slots=1, freshness=BOUND)
+
+
+def at(minute: int, second: float = 0) -> int:
+    return MONDAY + minute * MINUTE_NS + int(second * SECOND)
+
+
+def leg(number: int, instrument_: int, direction: int, quantity: int, entry: int) -> LegState:
+    return LegState(number=number, leg=f"leg-{number}", instrument=instrument_, direction=direction, quantity=quantity,
+                    entry_price=entry)  # fmt: skip
+
+
+def strategy(
+    number: int, *legs: LegState, revision: int = 1, active: bool = True, account: str = "demo"
+) -> StrategyState:
+    return StrategyState(
+        account=account, strategy=f"str-{number}", number=number, revision=revision, active=active, legs=legs
+    )
+
+
+class M2mWorker:
+    """A stage with its committed state; and what it has published."""
+
+    def __init__(self, instruments: Iterable[Instrument] = INSTRUMENTS.values()) -> None:
+        self.instruments = {row.instrument_id: row for row in instruments}
+        self.candles: dict[tuple[int, int], tuple[int, ...]] = {}
+        self.current: dict[int, CurrentSample] = {}
+        self.checkpoint: list[dict[str, bytes]] = []
+        self.published: dict[str, bytes] = {}
+        self.announced = 0
+        self.stage = self._new_stage()
+
+    def _new_stage(self) -> M2mStage:
+        return M2mStage(SLOT, session_table(), M2mPorts(self._find, self._announce, self))
+
+    async def _find(self, numbers: Sequence[int]) -> list[Instrument]:
+        return [self.instruments[number] for number in numbers if number in self.instruments]
+
+    async def _announce(self) -> None:
+        self.announced += 1
+
+    async def merge_candles(self, transaction: object, rows: np.ndarray) -> None:
+        """By the store's rule: the first sample opens, the last one closes."""
+        for row in rows:
+            key = int(row["strategy"]), int(row["open_time"])
+            new = tuple(int(row[name]) for name in CANDLE.names[2:])
+            old = self.candles.get(key, new)
+            opened, closed = (old if old[5] <= new[5] else new), (new if new[6] >= old[6] else old)
+            self.candles[key] = (opened[0], max(old[1], new[1]), min(old[2], new[2]), closed[3], closed[4],
+                                 min(old[5], new[5]), max(old[6], new[6]))  # fmt: skip
+
+    async def save_current(self, transaction: object, samples: Sequence[CurrentSample]) -> None:
+        self.current.update({sample.strategy: sample for sample in samples})
+
+    async def feed(self, entry: Entry) -> M2mEntry | None:
+        await self.stage.prepare(entry)
+        output = self.stage.apply(entry)
+        if output is None:
+            return None
+        assert self.published.setdefault(entry.id, output) == output, "a repeated output is the same"
+        return M2mEntry.FromString(output)
+
+    async def commit(self, *, full: bool = False) -> None:
+        full = full or not self.checkpoint
+        sections = dict(self.stage.sections(full=full))
+        await self.stage.save(None)
+        self.stage.saved()
+        self.checkpoint = [sections] if full else [*self.checkpoint, sections]
+
+    def crash(self) -> None:
+        self.stage = self._new_stage()
+        self.stage._sessions.register(self.instruments.values())
+        for sections in self.checkpoint:
+            self.stage.restore(sections)
+
+    def ohlc(self) -> dict[tuple[int, int], tuple[int, ...]]:
+        return {key: candle[:4] for key, candle in self.candles.items()}
+
+
+def changed(feed: Feed, state: StrategyState) -> Entry:
+    return feed.entry(STRATEGY_CHANGED, strategy=state)
+
+
+def samples_of(entry: M2mEntry | None) -> np.ndarray:
+    return np.frombuffer(b"" if entry is None else entry.samples, M2M)
+
+
+def legs_of(entry: M2mEntry) -> np.ndarray:
+    return np.frombuffer(entry.legs, M2M_LEG)
+
+
+async def test_a_sample_is_profit_and_premium_flow_exactly():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(
+        changed(feed, strategy(7, leg(1, STOCK, BUY, 75, 1_234_567), leg(2, OPTION, SELL, 50, 2_000_000)))
+    )
+
+    published = await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 1_289_876), Tick(OPTION, at(0), 2, 1_800_000)))
+
+    sample, legs = samples_of(published)[0], legs_of(published)
+    assert (sample["strategy"], sample["flags"], sample["legs"]) == (7, M2M_COMPLETE, 2)
+    assert legs["m2m"].tolist() == [4_148_175, 10_000_000]
+    assert sample["m2m"] == 14_148_175
+    assert sample["premium_flow"] == -75 * 1_289_876 + 50 * 1_800_000
+
+
+async def test_a_leg_without_a_price_makes_the_sample_incomplete_and_no_candle():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0), leg(2, OPTION, BUY, 1, 0))))
+
+    published = await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 100)))
+    await worker.commit()
+
+    assert samples_of(published)["flags"].tolist() == [0]
+    assert samples_of(published)["m2m"].tolist() == [ABSENT]
+    assert legs_of(published)["flags"].tolist() == [1, 0]
+    assert worker.candles == {}
+
+
+async def test_a_price_counts_up_to_the_freshness_bound_and_no_longer():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0), leg(2, OPTION, BUY, 1, 0))))
+    await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 100), Tick(OPTION, at(0), 2, 10)))
+
+    fresh = await worker.feed(feed.batch(Tick(STOCK, at(1), 3, 101)))
+    stale = await worker.feed(feed.batch(Tick(STOCK, at(1) + 1, 4, 102)))
+
+    assert samples_of(fresh)["flags"].tolist() == [M2M_COMPLETE]
+    assert samples_of(stale)["flags"].tolist() == [0]
+    assert samples_of(stale)["m2m"].tolist() == [112], "prices are known, only too old"
+
+
+async def test_growing_stale_without_ticks_is_published_once():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0))))
+    await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 100)))
+
+    outputs = [await worker.feed(feed.beat(at(1) + offset)) for offset in (0, 1, SECOND)]
+
+    assert [samples_of(output)["flags"].tolist() for output in outputs] == [[], [0], []]
+
+
+async def test_a_candle_is_open_high_low_close_of_complete_samples():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, SELL, 10, 100 * RUPEE))))
+
+    await worker.feed(feed.batch(*(Tick(STOCK, at(0, second), second, price * RUPEE)
+                                   for second, price in enumerate((101, 105, 98, 100)))))  # fmt: skip
+    await worker.commit()
+
+    assert worker.ohlc() == {(7, at(0)): (-10 * RUPEE, 20 * RUPEE, -50 * RUPEE, 0)}
+
+
+async def test_all_ticks_of_one_event_time_make_one_sample():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0), leg(2, OPTION, SELL, 1, 0))))
+
+    await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 500), Tick(OPTION, at(0), 2, 490)))
+    await worker.feed(feed.batch(Tick(STOCK, at(0, 1), 3, 600), Tick(OPTION, at(0, 1), 4, 580)))
+    await worker.commit()
+
+    assert worker.ohlc() == {(7, at(0)): (10, 20, 10, 20)}
+
+
+async def test_a_late_tick_does_not_change_the_price():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0))))
+    await worker.feed(feed.batch(Tick(STOCK, at(0, 9), 9, 100)))
+
+    assert await worker.feed(feed.batch(Tick(STOCK, at(0, 8), 10, 50))) is None
+
+
+async def test_outside_the_session_there_is_no_sample():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0))))
+
+    before = await worker.feed(feed.batch(Tick(STOCK, at(0) - 1, 1, 100)))
+    after = await worker.feed(feed.batch(Tick(STOCK, at(375), 2, 100)))
+
+    assert (before, after) == (None, None)
+
+
+async def test_an_edit_takes_effect_at_its_place_in_the_log():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0))))
+    await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 100)))
+
+    edited = await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 3, 0), revision=2)))
+    await worker.feed(feed.batch(Tick(STOCK, at(0, 1), 2, 110)))
+    await worker.commit()
+
+    assert samples_of(edited)["m2m"].tolist() == [300]
+    assert worker.ohlc() == {(7, at(0)): (100, 330, 100, 330)}
+
+
+async def test_an_older_state_of_a_strategy_changes_nothing():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0), revision=3)))
+
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 9, 0), revision=2)))
+
+    assert samples_of(await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 100))))["m2m"].tolist() == [100]
+
+
+async def test_a_strategy_without_legs_is_worth_zero_and_has_no_candle():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 100)))
+
+    published = await worker.feed(changed(feed, strategy(7)))
+    await worker.commit()
+
+    assert samples_of(published)[["m2m", "premium_flow", "flags"]].tolist() == [(0, 0, M2M_COMPLETE)]
+    assert worker.candles == {}
+
+
+async def test_an_inactive_strategy_is_not_sampled():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0))))
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0), revision=2, active=False)))
+
+    assert await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 100))) is None
+
+
+async def test_strategies_of_other_slots_are_left_alone():
+    worker, feed = M2mWorker(), Feed()
+    worker.stage._slot = M2mSlot(number=1, slots=2, freshness=BOUND)
+
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0), account="acc-of-slot-0-a")))
+    await worker.feed(changed(feed, strategy(8, leg(2, STOCK, BUY, 1, 0), account="acc-of-slot-1")))
+
+    followed = samples_of(await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 100))))["strategy"].tolist()
+    assert followed in ([7], [8], [7, 8], [])
+    assert len(followed) == sum(_slot_of(account) == 1 for account in ("acc-of-slot-0-a", "acc-of-slot-1"))
+
+
+def _slot_of(account: str) -> int:
+    from server.market.slot_plan import m2m_slot_of
+
+    return m2m_slot_of(account, 2)
+
+
+async def test_prices_of_a_run_that_its_source_has_replaced_do_not_count():
+    worker, first = M2mWorker(), Feed("run-1")
+    await worker.feed(changed(first, strategy(7, leg(1, STOCK, BUY, 1, 0), leg(2, OPTION, BUY, 1, 0))))
+    await worker.feed(first.batch(Tick(STOCK, at(0), 1, 100), Tick(OPTION, at(0), 2, 10)))
+    second = Feed("run-2", first_id=50)
+    await worker.feed(second.started())
+
+    published = await worker.feed(second.batch(Tick(STOCK, at(0, 5), 1, 100)))
+
+    assert samples_of(published)["flags"].tolist() == [0]
+
+
+async def test_amounts_beyond_64_bits_stay_exact_and_beyond_the_store_are_absent():
+    worker, feed = M2mWorker(), Feed()
+    highest = 10**13 - 1
+    await worker.feed(
+        changed(feed, strategy(7, leg(1, STOCK, BUY, 10_000_000, highest), leg(2, OPTION, SELL, 10_000_000, highest)))
+    )
+    await worker.feed(changed(feed, strategy(8, leg(3, STOCK, BUY, 10_000_000, 0))))
+
+    published = await worker.feed(feed.batch(Tick(STOCK, at(0), 1, highest - 3), Tick(OPTION, at(0), 2, highest - 5)))
+
+    assert samples_of(published)["m2m"].tolist() == [-30_000_000 + 50_000_000, ABSENT]
+    assert samples_of(published)["flags"].tolist() == [M2M_COMPLETE, 0]
+
+
+async def test_a_first_start_asks_for_all_strategies():
+    worker = M2mWorker()
+
+    await worker.stage.begin()
+
+    assert worker.announced == 1
