@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from server.domain.instruments import InstrumentKind
+from server.domain.prices import PRICE_LIMIT
 from server.domain.symbols import canonical_instrument, canonical_underlying, parse_derivative, split_key
 from server.store.instruments import NewInstrument
 
@@ -42,6 +43,8 @@ _KINDS: Final[Mapping[str, InstrumentKind]] = MappingProxyType(
 )
 _OPTIONS: Final = frozenset({InstrumentKind.CALL, InstrumentKind.PUT})
 _CASH: Final = frozenset({InstrumentKind.EQUITY, InstrumentKind.INDEX})
+_LARGEST_LOT: Final = 2**31
+_LARGEST_TOKEN: Final = 2**63
 _DEFAULT_TICK: Final = Decimal("0.05")
 
 
@@ -144,18 +147,20 @@ def _instrument(row: Mapping[str, str]) -> NewInstrument:
     exchange, tradingsymbol = split_key(canonical_instrument(f"{row['exchange']}:{row['tradingsymbol']}"))
     derivative = kind not in _CASH
     tick = _number(row["tick_size"], "tick_size")
-    lot = _positive(row["lot_size"], "lot_size") if derivative else _number(row["lot_size"], "lot_size")
+    lot = _whole(row["lot_size"], "lot_size", _LARGEST_LOT)
+    if derivative and not lot:
+        raise ValueError("lot_size of a derivative is above 0")
     return NewInstrument(
         exchange=exchange,
         tradingsymbol=tradingsymbol,
-        token=_whole(row["instrument_token"], "instrument_token"),
+        token=_whole(row["instrument_token"], "instrument_token", _LARGEST_TOKEN),
         name=row.get("name", ""),
         kind=kind,
         underlying=_underlying(row, kind, tradingsymbol),
         expiry=_date(row["expiry"]) if derivative else None,
         strike=_positive(row["strike"], "strike") if kind in _OPTIONS else None,
         tick_size=tick or _DEFAULT_TICK,
-        lot_size=max(1, int(lot)),
+        lot_size=max(1, lot),
         segment=row["segment"],
         provenance="kite",
     )
@@ -187,13 +192,13 @@ def _date(text: str) -> date:
     raise ValueError(f"expiry is no date: {text!r}")
 
 
-def _number(text: str, name: str) -> Decimal:
+def _number(text: str, name: str, limit: int = PRICE_LIMIT) -> Decimal:
     try:
         number = Decimal(text.strip())
     except InvalidOperation:
         raise ValueError(f"{name} is no number: {text!r}") from None
-    if not number.is_finite() or number < 0:
-        raise ValueError(f"{name} is no number of 0 or more: {text!r}")
+    if not number.is_finite() or not 0 <= number < limit:
+        raise ValueError(f"{name} is a number of 0 or more and below {limit}: {text!r}")
     return number
 
 
@@ -204,8 +209,8 @@ def _positive(text: str, name: str) -> Decimal:
     return number
 
 
-def _whole(text: str, name: str) -> int:
-    number = _number(text, name)
+def _whole(text: str, name: str, limit: int) -> int:
+    number = _number(text, name, limit)
     if number != int(number):
         raise ValueError(f"{name} is a whole number: {text!r}")
     return int(number)

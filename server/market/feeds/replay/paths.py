@@ -9,7 +9,7 @@ from typing import Final
 
 from server.domain.symbols import canonical_instrument
 
-_FUTURE_NAME: Final = re.compile(r"(?P<underlying>[A-Z0-9&-]+)_(?P<month>[A-Z]{3})20(?P<year>\d\d)_FUT(?:_|$)")
+_FUTURE_NAME: Final = re.compile(r"(?P<underlying>[A-Z0-9&-]+)_(?P<month>[A-Z]{3})20(?P<year>\d\d)_FUT(?:[_.]|$)")
 
 
 @dataclass(frozen=True)

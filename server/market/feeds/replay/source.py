@@ -63,7 +63,7 @@ def blocks_of_lines(stream: BinaryIO, name: str, report: ReplayReport) -> Iterat
             block = stream.read(_READ_BYTES)
         except (EOFError, OSError, zlib.error) as error:
             report.skip(name, line, f"the file is damaged from here on: {error}")
-            block = b""
+            block = rest = b""
         *lines, rest = (rest + block).split(b"\n")
         if not block and rest:
             lines.append(rest)
