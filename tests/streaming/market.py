@@ -112,7 +112,7 @@ class Market:
 
 async def publish_bars(output: OutputLog, place: EntryId, market_time: int, rows: Sequence[tuple[int, ...]], **more) -> None:
     """Publishes bars as the worker does. Rows are of `BAR`."""
-    entry = log_pb2.BarsEntry(run="run-1", market_time=market_time, bars=np.array(rows, BAR).tobytes(), **more)
+    entry = log_pb2.BarsEntry(run="run-1", market_time=market_time, bars=np.array(list(rows), BAR).tobytes(), **more)
     await output.publish([(str(place), entry.SerializeToString())])
 
 

@@ -14,7 +14,7 @@ from server.market.hub.items import ItemSet
 from server.market.hub.journal import SUPERSEDED, Events, Moment
 from server.market.hub.position import EntryId, Position
 from server.market.hub.streams import Stream, check_held, pages
-from server.market.hub.wire import NANOSECONDS, EnvelopeLayout, delimited, key_of
+from server.market.hub.wire import NANOSECONDS, EnvelopeLayout, delimited, key_of, varint
 from server.market.records import ABSENT, DEPTH, PRICE_SCALE, TICK
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import market_data_service_pb2, tick_pb2
@@ -24,6 +24,8 @@ Rows = NDArray[np.void]
 METHOD = "strikeline.v1.MarketDataService/StreamTicks"
 
 _TICK_KEY = key_of(market_data_service_pb2.TickBatch.DESCRIPTOR, "ticks")
+_HEADS = tuple(_TICK_KEY + varint(size) for size in range(256))
+"""What precedes a tick of each usual size."""
 _OPTIONAL = ("last_quantity", "volume", "open_interest", "bid_quantity", "ask_quantity")
 _COLUMNS = ("instrument", "event_time", "last_price", "bid_price", "ask_price", *_OPTIONAL)
 
@@ -55,7 +57,8 @@ def _encode(key: str, row: tuple[int, ...]) -> bytes:
         tick.ask_price = ask / PRICE_SCALE
     if ask_quantity != ABSENT:
         tick.ask_quantity = ask_quantity
-    return delimited(_TICK_KEY, tick.SerializeToString())
+    body = tick.SerializeToString()
+    return _HEADS[len(body)] + body if len(body) < len(_HEADS) else delimited(_TICK_KEY, body)
 
 
 def ticks_of(entries: list[log_pb2.LogEntry]) -> Rows:
