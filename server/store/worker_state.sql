@@ -17,8 +17,8 @@ RETURNING expires_at;
 UPDATE leases SET expires_at = clock_timestamp() WHERE slot = $1 AND owner = $2 AND fence = $3;
 
 -- name: check
--- The lock lets nobody take the slot over before this transaction has ended.
-SELECT 1 FROM leases WHERE slot = $1 AND owner = $2 AND fence = $3 FOR KEY SHARE;
+-- The lock lets nobody take the slot over before this transaction has ended. KEY SHARE would not: no key changes.
+SELECT 1 FROM leases WHERE slot = $1 AND owner = $2 AND fence = $3 FOR SHARE;
 
 -- name: leases
 SELECT slot, owner, fence, expires_at FROM leases ORDER BY slot;

@@ -1,0 +1,144 @@
+"""The queue of dirty quarter hours, and what it keeps equal."""
+
+import asyncio
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from server.store.bars import BarStore
+from server.store.database import Database
+from server.store.rollups import Edition, RollupStore
+from tests.support.databases import TestDatabase
+from tests.support.market import bar, instruments, walk
+
+DIRECT = """
+    SELECT instrument_id, time_bucket(%(length)s::interval, open_time), first(open, open_time), max(high), min(low),
+           last(close, open_time), sum(volume)::bigint,
+           last(open_interest, open_time) FILTER (WHERE open_interest IS NOT NULL), bool_or(partial), bool_and(closed),
+           count(*)::integer
+    FROM bars_1m GROUP BY 1, 2 ORDER BY 1, 2
+"""
+ROLLED = """
+    SELECT instrument_id, open_time, open, high, low, close, volume, open_interest, partial, closed, minutes
+    FROM {} ORDER BY 1, 2
+"""
+
+
+@pytest.fixture
+async def bars(worker_db: Database) -> BarStore:
+    await instruments(worker_db)
+    return BarStore(worker_db)
+
+
+@pytest.fixture
+def rollups(worker_db: Database) -> RollupStore:
+    return RollupStore(worker_db)
+
+
+async def merge(database: Database, bars: BarStore, rows: np.ndarray) -> None:
+    async with database.transaction() as transaction:
+        await bars.merge_bars(transaction, rows)
+
+
+def assert_parity(database: TestDatabase) -> None:
+    """Both roll-ups equal a direct aggregation over the minute bars."""
+    with database.connect() as connection:
+        for table, minutes in (("bars_5m", 5), ("bars_15m", 15)):
+            direct = connection.execute(DIRECT, {"length": timedelta(minutes=minutes)}).fetchall()
+            assert connection.execute(ROLLED.format(table)).fetchall() == direct
+
+
+async def test_roll_ups_equal_a_direct_aggregation(
+    worker_db: Database, bars: BarStore, rollups: RollupStore, database: TestDatabase
+):
+    await merge(worker_db, bars, np.concatenate([walk(1, "2025-11-10T09:15:00", 100, volume=False),
+                                                 walk(2, "2025-11-10T09:21:00", 90)]))  # fmt: skip
+    assert await rollups.roll_up(100) == 7
+    assert_parity(database)
+
+
+async def test_an_old_day_after_a_newer_one_is_rolled_up_too(
+    worker_db: Database, bars: BarStore, rollups: RollupStore, database: TestDatabase
+):
+    await merge(worker_db, bars, walk(2, "2025-11-10T09:15:00", 20))
+    await rollups.roll_up(100)
+    await merge(worker_db, bars, walk(2, "2019-05-02T09:15:00", 20))
+    assert await rollups.roll_up(100) == 2
+    assert_parity(database)
+
+
+async def test_a_late_change_is_rolled_up_again(
+    worker_db: Database, bars: BarStore, rollups: RollupStore, database: TestDatabase
+):
+    await merge(worker_db, bars, walk(2, "2025-11-10T09:15:00", 20))
+    await rollups.roll_up(100)
+    await merge(worker_db, bars, bar(2, "2025-11-10T09:16:00", (1, 500, 0.5, 2)))
+    assert await rollups.roll_up(100) == 1
+    assert_parity(database)
+
+
+async def test_work_is_done_in_portions(worker_db: Database, bars: BarStore, rollups: RollupStore):
+    await merge(worker_db, bars, walk(2, "2025-11-10T09:15:00", 100))
+    done = [await rollups.roll_up(3) for _ in range(4)]
+    assert (done, await rollups.waiting()) == ([3, 3, 1, 0], 0)
+
+
+async def test_a_quarter_that_still_fills_is_left_alone(worker_db: Database, bars: BarStore, rollups: RollupStore):
+    await merge(worker_db, bars, walk(2, "2025-11-10T09:15:00", 20))
+    assert await rollups.roll_up(100, settle=3_600) == 0
+    assert await rollups.waiting() == 2
+
+
+async def test_a_change_that_is_not_committed_is_not_lost(
+    worker_db: Database, bars: BarStore, rollups: RollupStore, database: TestDatabase
+):
+    """Its mark has a smaller id than one that is rolled up meanwhile."""
+    await merge(worker_db, bars, bar(2, "2025-11-10T09:15:00", (1, 2, 1, 2)))  # makes the chunk, which locks
+    await rollups.roll_up(100)
+    async with worker_db.transaction() as slow:
+        await bars.merge_bars(slow, bar(1, "2025-11-10T09:16:00", (1, 2, 1, 2)))
+        await merge(worker_db, bars, bar(2, "2025-11-10T09:15:00", (1, 2, 1, 2)))
+        assert await rollups.roll_up(100) == 1
+    assert await rollups.roll_up(100) == 1
+    assert_parity(database)
+
+
+async def test_an_undone_change_leaves_no_mark(worker_db: Database, bars: BarStore, rollups: RollupStore):
+    async def fail() -> None:
+        async with worker_db.transaction() as transaction:
+            await bars.merge_bars(transaction, walk(2, "2025-11-10T09:15:00", 20))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await rollups.waiting() == 0
+
+
+async def test_several_workers_share_the_queue(
+    worker_db: Database, bars: BarStore, rollups: RollupStore, database: TestDatabase
+):
+    await merge(worker_db, bars, walk(2, "2025-11-10T09:15:00", 100))
+    await asyncio.gather(*(rollups.roll_up(100) for _ in range(4)))
+    assert await rollups.waiting() == 0
+    assert_parity(database)
+
+
+async def test_the_edition_is_known(rollups: RollupStore, database: TestDatabase):
+    with database.connect() as connection:
+        (licence,) = connection.execute("SELECT current_setting('timescaledb.license')").fetchone() or ("",)
+    assert await rollups.edition() is (Edition.COMMUNITY if licence == "timescale" else Edition.APACHE)
+
+
+@pytest.mark.community
+async def test_community_rolls_up_by_continuous_aggregates(
+    worker_db: Database, bars: BarStore, rollups: RollupStore, database: TestDatabase
+):
+    if await rollups.edition() is not Edition.COMMUNITY:
+        pytest.skip("DATABASE_URL is no Community edition of TimescaleDB: continuous aggregates are not tested")
+    await merge(worker_db, bars, walk(2, "2025-11-10T09:15:00", 100))
+    with database.connect() as connection:
+        views = connection.execute("SELECT view_name FROM timescaledb_information.continuous_aggregates").fetchall()
+    assert {name for (name,) in views} == {"bars_5m", "bars_15m"}
+    await rollups.roll_up(100)
+    assert_parity(database)
