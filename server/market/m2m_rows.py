@@ -27,8 +27,9 @@ LEG_FRESH = 1
 
 @dataclass(frozen=True)
 class SampleRows:
-    """The last sample of some strategies, ascending by number: rows of `M2M`, their legs' rows of `M2M_LEG`, their places.
+    """The last sample of some strategies, ascending by number.
 
+    `rows` are of `M2M`, `legs` their legs' rows of `M2M_LEG`, one strategy after the other; `place` are their places.
     `fresh_until` is the last market time up to which a complete sample stays complete without ticks; `ABSENT` for
     others.
     """
