@@ -27,6 +27,7 @@ from server.contract.errors import load_catalogue
 from server.contract.methods import load_contract
 from server.domain.calendar import MarketCalendar
 from server.domain.errors import StrikelineError
+from server.jobs.rollup import RollupJob
 from server.market.feeds.replay.report import ReplaySummary
 from server.market.feeds.run import FeedConfig, run_feed
 from server.market.hub.clock import SystemClock
@@ -34,11 +35,13 @@ from server.market.hub.hub import Hub
 from server.market.hub.strategies import StoredStrategies
 from server.market.hub.supervisor import Supervisor
 from server.market.hub.wiring import make_hub
+from server.market.worker import Worker
 from server.rpc.admission import Gates
 from server.rpc.health import DATABASE, REDIS, HealthMonitor
 from server.rpc.identity import Identity
 from server.rpc.keys import KeyRing, key_source
 from server.rpc.limits import Quotas
+from server.rpc.meters import PrometheusMeter
 from server.rpc.metrics_server import metrics_server
 from server.rpc.ownership import AccountGuard
 from server.rpc.peers import Peers
@@ -293,6 +296,42 @@ def _measure_hub(registry: CollectorRegistry, hub: Hub) -> None:
     watch(registry, "hub_replaced_events", "Events that newer ones replaced", lambda: hub.counts().replaced)
     watch(registry, "market_time_seconds", "Market time, seconds since 1970 UTC", lambda: hub.market_time() / 1e9)
     watch(registry, "hub_degraded", "1 while a dependency of the hub is away", lambda: float(hub.degraded))
+
+
+class WorkerApp:
+    """The worker role: makes bars and mark-to-market while its context is entered. Leaving commits what was read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self.metrics_port = 0
+        """Loopback port of `/metrics`; 0 without one."""
+
+    async def __aenter__(self) -> Self:
+        async with self._stack:
+            await self._start()
+            self._stack = self._stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        settings, enter = self._settings, self._stack.enter_async_context
+        url, timeout = settings.worker_database_url, settings.batch_statement_timeout
+        core = await enter(open_core(settings, "worker", url, timeout))
+        self.registry = core.registry
+        calendars = await _calendars(core.database)
+        jobs = {"worker/rollup": RollupJob(RollupStore(core.database)).run}
+        meter = PrometheusMeter(core.registry)
+        worker = Worker(settings, core.database, core.redis, calendars, jobs=jobs, meter=meter)
+        self.worker = await enter(worker)
+        failing = "Tasks of the worker that do not run"
+        watch(core.registry, "worker_tasks_failing", failing, lambda: sum(not t.running for t in worker.states))
+        if settings.metrics_port:
+            self.metrics_port = await enter(metrics_server(core.registry, settings.metrics_port))
 
 
 class FeedApp:
