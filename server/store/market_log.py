@@ -88,6 +88,10 @@ class MarketLog:
         """The newest entry that was ever appended, trimmed or not; `0-0` before the first."""
         return await _last_id(self._redis, self._keys[shard])
 
+    async def is_whole(self, shard: int = 0) -> bool:
+        """No entry was ever removed."""
+        return await _is_whole(self._redis, self._keys[shard])
+
     async def trim(self, min_id: str) -> None:
         """Removes the entries before `min_id` from all shards."""
         for key in self._keys:
@@ -135,6 +139,10 @@ class OutputLog:
     async def last_id(self) -> str:
         """The newest entry that was ever published, trimmed or not; `0-0` before the first."""
         return await _last_id(self._redis, self._key)
+
+    async def is_whole(self) -> bool:
+        """No entry was ever removed."""
+        return await _is_whole(self._redis, self._key)
 
     async def trim(self, min_id: str) -> None:
         """Removes the entries before `min_id`."""
@@ -187,14 +195,23 @@ async def _first_id(redis: RedisClient, key: str) -> str | None:
 
 
 async def _last_id(redis: RedisClient, key: str) -> str:
+    found = (await _info(redis, key)).get("last-generated-id", FIRST_ID)
+    return found.decode() if isinstance(found, bytes) else str(found)
+
+
+async def _is_whole(redis: RedisClient, key: str) -> bool:
+    info = await _info(redis, key)
+    return info.get("entries-added", 0) == info.get("length", 0)
+
+
+async def _info(redis: RedisClient, key: str) -> dict[str, object]:
+    """What Redis says of a stream; nothing of one that does not exist."""
     try:
-        info = await redis.run(lambda client: client.xinfo_stream(key), attempts=_ATTEMPTS)
+        return await redis.run(lambda client: client.xinfo_stream(key), attempts=_ATTEMPTS)
     except ResponseError as error:
         if "no such key" in str(error):
-            return FIRST_ID
+            return {}
         raise
-    found = info["last-generated-id"]
-    return found.decode() if isinstance(found, bytes) else str(found)
 
 
 async def _trim(redis: RedisClient, key: str, min_id: str) -> None:

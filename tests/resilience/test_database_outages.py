@@ -1,0 +1,91 @@
+"""The database behind a network that fails."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from server.domain.errors import DeadlineExceeded, Unavailable
+from server.store.database import Database
+from tests.support.databases import TestDatabase
+from tests.support.network import FaultyNetwork, faulty_network
+
+INSERT = "INSERT INTO leases VALUES ($1, 'owner', 1, now())"
+
+
+@pytest.fixture
+async def network(database: TestDatabase) -> AsyncIterator[FaultyNetwork]:
+    parts = urlsplit(database.owner_url)
+    async with faulty_network(parts.hostname or "127.0.0.1", parts.port or 5432) as network:
+        yield network
+
+
+@pytest.fixture
+async def db(database: TestDatabase, network: FaultyNetwork) -> AsyncIterator[Database]:
+    parts = urlsplit(database.worker_url)
+    netloc = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{network.port}"
+    url = urlunsplit(parts._replace(netloc=netloc))
+    async with Database.open(url, size=2, acquire_timeout=1.0, statement_timeout=0.3) as db:
+        yield db
+
+
+async def test_a_cut_network_is_unavailable_at_once(db: Database, network: FaultyNetwork):
+    await db.ping()
+    network.cut()
+    began = time.monotonic()
+    with pytest.raises(Unavailable) as raised:
+        await db.ping()
+    assert (raised.value.reason, raised.value.retry_after) == ("DATABASE_UNAVAILABLE", 1.0)
+    assert time.monotonic() - began < 2.0
+
+
+async def test_all_is_well_when_the_network_is_back(db: Database, network: FaultyNetwork):
+    network.cut()
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await db.ping()
+    network.mend()
+    await db.ping()
+    assert db.pool_state().in_use == 0
+
+
+async def test_a_network_cut_within_a_transaction_leaves_nothing(db: Database, network: FaultyNetwork):
+    async def work() -> None:
+        async with db.transaction() as transaction:
+            await transaction.execute(INSERT, "a")
+            network.cut()
+            await transaction.execute(INSERT, "b")
+
+    with pytest.raises(Unavailable):
+        await work()
+    network.mend()
+    assert await db.fetch("SELECT slot FROM leases") == []
+
+
+async def test_a_frozen_network_costs_no_more_than_the_limit(db: Database, network: FaultyNetwork):
+    await db.ping()
+    network.freeze()
+    began = time.monotonic()
+    with pytest.raises((DeadlineExceeded, Unavailable)):
+        await db.fetchrow("SELECT 1")
+    assert time.monotonic() - began < 5.0
+
+
+async def test_a_frozen_network_hinders_only_while_it_is_frozen(db: Database, network: FaultyNetwork):
+    await db.ping()
+    network.freeze()
+    with pytest.raises((DeadlineExceeded, Unavailable)):
+        await db.fetchrow("SELECT 1")
+    network.mend()
+    await db.ping()
+
+
+async def test_all_callers_of_a_frozen_database_are_told_in_time(db: Database, network: FaultyNetwork):
+    await db.ping()
+    network.freeze()
+    began = time.monotonic()
+    results = await asyncio.gather(*(db.fetchrow("SELECT 1") for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(result, DeadlineExceeded | Unavailable) for result in results)
+    assert time.monotonic() - began < 10.0
