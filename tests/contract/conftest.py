@@ -24,6 +24,7 @@ from server.dev.stack import StackUrls
 from server.dev.tokens import Identity
 from server.settings import Settings
 from strikeline.v1.instrument_service_pb2 import ImportInstrumentsRequest
+from tests.contract.stored import store_bars
 from tests.support.databases import TestDatabase, database_copy
 
 START_SECONDS = 60.0
@@ -118,6 +119,7 @@ def strikeline_system(
     signer = Signer(directory / "private_jwks.json")
     with on_a_thread(lambda: system_on(settings, signer)) as system:
         import_instruments(system)
+        store_bars(contract_database)
         yield system
 
 

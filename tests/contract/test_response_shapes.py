@@ -9,17 +9,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 
 from server.contract.methods import Method
 from server.contract.testing.examples import example_of
 from server.contract.testing.fixtures import *  # noqa: F403
 from server.contract.testing.http_calls import http_request
 from server.contract.testing.world import World
+from tests.contract.stored import store_candles
+from tests.support.databases import TestDatabase
 
 USES = ("method",)
 SNAPSHOT = Path(__file__).with_name("shapes.json")
 MAPS = {"counts"}
 NAMES = {str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _candles(world: World, contract_database: TestDatabase) -> None:
+    """Something to list."""
+    store_candles(contract_database, world.strategy)
 
 
 def shape(value: object, path: str = "") -> Iterator[str]:

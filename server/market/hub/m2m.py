@@ -75,7 +75,9 @@ def m2m_message(
     message = m2m_pb2.StrategyM2m(strategy=strategy, realized_pnl=format_money(realized))
     _set_time(message.market_time, market_time)
     if sample is None:
-        message.missing_legs.extend(fact.leg for fact in legs.values() if fact.open)
+        for known in (leg for leg in legs.values() if leg.open):
+            message.legs.add(leg=known.leg, instrument=known.instrument)
+            message.missing_legs.append(known.leg)
         message.complete = not message.missing_legs
         if message.complete:
             _set_amounts(message, 0, 0, realized)

@@ -1,0 +1,33 @@
+"""Market data of one morning, written into the database as the worker would have written it."""
+
+from tests.support.databases import TestDatabase
+
+BARS = """
+INSERT INTO bars_1m (instrument_id, open_time, open, high, low, close, open_interest, partial, closed,
+    first_time, first_row, last_time, last_row, cumulative_max, cumulative_before)
+SELECT instrument_id, start, 100 + n, 101 + n, 99.5 + n, 100.25 + n, 5000 + n, false, true,
+    extract(epoch FROM start)::bigint * 1000000000, n, extract(epoch FROM start)::bigint * 1000000000 + 1, n,
+    1000 * (n + 1), 1000 * n
+FROM instruments, generate_series(0, 9) AS n,
+    LATERAL (SELECT timestamptz '2025-11-03 03:45:00Z' + n * interval '1 minute' AS start) AS minute
+WHERE key = 'NSE:INFY'
+"""
+
+CANDLES = """
+INSERT INTO m2m_candles (strategy, account, open_time, open, high, low, close, leg_count, first_time, last_time)
+SELECT number, account, timestamptz '2025-11-03 03:45:00Z' + n * interval '1 minute',
+    -10.5, 20.25 + n, -30, n * 0.0001, 1, 1, 2
+FROM strategies, generate_series(0, 9) AS n WHERE strategy = %s
+"""
+
+
+def store_bars(database: TestDatabase) -> None:
+    """Ten minutes of NSE:INFY from 2025-11-03 03:45 UTC; minute n opens at 100 + n and trades 1,000 units."""
+    with database.connect() as connection:
+        connection.execute(BARS)
+
+
+def store_candles(database: TestDatabase, strategy: str) -> None:
+    """Ten minutes of a strategy from 2025-11-03 03:45 UTC; minute n closes at n ten-thousandths of a rupee."""
+    with database.connect() as connection:
+        connection.execute(CANDLES, (strategy,))
