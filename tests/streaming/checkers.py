@@ -1,4 +1,4 @@
-"""The six guarantees of streams as pure functions over histories. Each gives the violations that it found; none is good.
+"""The six guarantees of streams as pure functions over histories. Each gives the violations that it found.
 
 `source` is what happened to the subscribed keys. Snapshots are states, not events: the checkers look at batches.
 """

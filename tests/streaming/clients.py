@@ -56,6 +56,10 @@ class HubClient:
         """Subscribed and snapshot have come."""
         await self.until(lambda: len(self.messages) >= 2)
 
+    async def joined(self) -> None:
+        """The first message has come: what happens from now on is delivered."""
+        await self.until(lambda: bool(self.messages))
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Lets everything go on until the condition holds."""
         async with asyncio.timeout(PATIENCE):

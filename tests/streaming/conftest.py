@@ -82,8 +82,6 @@ async def settled(hub: Hub, market: Market) -> None:
     await turn()
 
 
-def ticks(
-    hub: Hub, keys: list[str], options: DeliveryOptions = AT_ONCE, subscriber: Subscriber = USER
-) -> HubClient:
+def ticks(hub: Hub, keys: list[str], options: DeliveryOptions = AT_ONCE, subscriber: Subscriber = USER) -> HubClient:
     """A client of StreamTicks."""
     return HubClient(hub.subscribe_ticks(keys, options, subscriber), options.resume_token)

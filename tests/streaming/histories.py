@@ -82,7 +82,9 @@ class Source:
 
     def places(self) -> dict[Event, tuple[int, int]]:
         """Entry and place in it of each event."""
-        return {event: (number, place) for number, entry in enumerate(self.entries) for place, event in enumerate(entry)}
+        return {
+            event: (number, place) for number, entry in enumerate(self.entries) for place, event in enumerate(entry)
+        }
 
     def wanted(self, keys: Iterable[str]) -> Source:
         """The same for a subscription to some keys."""

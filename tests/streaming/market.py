@@ -6,13 +6,13 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
-from strikeline.internal.v1 import log_pb2
-from strikeline.v1 import tick_pb2
 
 from server.domain.instruments import Instrument
 from server.market.hub.position import EntryId
 from server.market.records import ABSENT, BAR, M2M, M2M_LEG, TICK
 from server.store.market_log import MarketLog, OutputLog
+from strikeline.internal.v1 import log_pb2
+from strikeline.v1 import tick_pb2
 from tests.streaming.histories import Event, Source, event_of
 from tests.support.market import nanoseconds
 
@@ -81,7 +81,20 @@ class Market:
     def _tick(self, instrument: int) -> tuple[int, ...]:
         self._row += 1
         price = 1_000_000 + 500 * self._row
-        return (instrument, 0, self.time, self._row, price, 50, 100 * self._row, ABSENT, price - 500, 75, price + 500, 150)
+        return (
+            instrument,
+            0,
+            self.time,
+            self._row,
+            price,
+            50,
+            100 * self._row,
+            ABSENT,
+            price - 500,
+            75,
+            price + 500,
+            150,
+        )
 
     async def _append(self, kind: log_pb2.LogEntryKind.ValueType, ticks: np.ndarray) -> None:
         payloads = []
@@ -110,14 +123,20 @@ class Market:
         return event_of(tick)
 
 
-async def publish_bars(output: OutputLog, place: EntryId, market_time: int, rows: Sequence[tuple[int, ...]], **more) -> None:
+async def publish_bars(
+    output: OutputLog, place: EntryId, market_time: int, rows: Sequence[tuple[int, ...]], **more
+) -> None:
     """Publishes bars as the worker does. Rows are of `BAR`."""
     entry = log_pb2.BarsEntry(run="run-1", market_time=market_time, bars=np.array(list(rows), BAR).tobytes(), **more)
     await output.publish([(str(place), entry.SerializeToString())])
 
 
 async def publish_samples(
-    output: OutputLog, place: EntryId, market_time: int, samples: Sequence[tuple[int, ...]], legs: Sequence[tuple[int, ...]]
+    output: OutputLog,
+    place: EntryId,
+    market_time: int,
+    samples: Sequence[tuple[int, ...]],
+    legs: Sequence[tuple[int, ...]],
 ) -> None:
     """Publishes samples as the worker does. Rows are of `M2M` and `M2M_LEG`."""
     entry = log_pb2.M2mEntry(

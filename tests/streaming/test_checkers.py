@@ -102,7 +102,9 @@ def test_resumable_finds_a_sequence_that_starts_again():
 
 
 def test_resumable_finds_a_token_that_nobody_gave_out():
-    assert resumable(connection(batch(1, A1)), connection(resumed="forged"), SOURCE) == ["no message has the token forged"]
+    assert resumable(connection(batch(1, A1)), connection(resumed="forged"), SOURCE) == [
+        "no message has the token forged"
+    ]
 
 
 def test_bookmarkable_finds_an_event_that_a_heartbeat_did_not_cover():

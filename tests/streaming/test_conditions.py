@@ -108,10 +108,9 @@ async def test_drained_stream_goes_on_elsewhere(make, market):
         resuming = replace(AT_ONCE, resume_token=client.connection.last_token())
         async with ticks(other, market.keys, resuming) as resumed:
             resumed.read()
+            await resumed.joined()
             await market.trade()
-            await settled(other, market)
-
-    assert len(resumed.connection.events) == 4
+            await resumed.until(lambda: len(resumed.connection.events) == 4)
 
 
 async def test_stream_ends_when_its_credential_expires(hub, market, clock):

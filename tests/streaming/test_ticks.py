@@ -16,7 +16,7 @@ async def test_stream_begins_with_results_and_snapshot(hub, market):
     async with ticks(hub, market.keys[:2]) as client:
         await client.take(2)
 
-    subscribed, snapshot = client.messages
+    subscribed, _ = client.messages
     assert [(result.item, result.key, result.refusal) for result in subscribed.subscribed.results] == [
         ("NSE:NIFTY 50", "NSE:NIFTY 50", 0),
         ("NSE:RELIANCE", "NSE:RELIANCE", 0),

@@ -240,8 +240,7 @@ class Hub:
         place = min((state.place for state in states), default=ORIGIN)
         readers = self._readers(place)
         for reader in readers.values():
-            with contextlib.suppress(Unavailable):
-                await reader.catch_up()
+            await reader.catch_up()
         return readers
 
     def _readers(self, place: EntryId) -> dict[str, Reader]:

@@ -54,8 +54,12 @@ class Reader:
         self._read_at = clock.monotonic()
 
     async def catch_up(self) -> None:
-        """Handles everything that the stream has now."""
-        newest = await self._source.stream.last_id()
+        """Handles everything that the stream has now. What is away is left to `run`."""
+        try:
+            newest = await self._source.stream.last_id()
+        except Unavailable:
+            self._health.away(self._source.name)
+            return
         while self.place < newest and await self.step(block=0.0):
             pass
 

@@ -32,6 +32,10 @@ class ShardedLog:
         """See Stream."""
         return EntryId.parse(await self._log.last_id())
 
+    async def is_whole(self) -> bool:
+        """See Stream."""
+        return await self._log.is_whole()
+
     async def _joined(self, after: EntryId, first: list[tuple[str, bytes]]) -> list[Entry]:
         if self._shards == 1 or not first:
             return [(EntryId.parse(place), (payload,)) for place, payload in first]
@@ -63,6 +67,10 @@ class SlotLog:
     async def last_id(self) -> EntryId:
         """See Stream."""
         return EntryId.parse(await self._log.last_id())
+
+    async def is_whole(self) -> bool:
+        """See Stream."""
+        return await self._log.is_whole()
 
 
 def _entries(answer: list[tuple[str, bytes]]) -> list[Entry]:

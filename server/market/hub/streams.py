@@ -34,12 +34,18 @@ class Stream(Protocol):
         """The newest entry that there ever was; ORIGIN for none."""
         ...
 
+    async def is_whole(self) -> bool:
+        """No entry was ever removed."""
+        ...
+
 
 async def held(stream: Stream, place: EntryId) -> bool:
     """Everything behind the place can still be read: it is the newest one, or itself still there."""
     newest = await stream.last_id()
     if place == newest:
         return True
+    if place == ORIGIN:
+        return await stream.is_whole()
     first = await stream.first_id()
     return place < newest and first is not None and first <= place
 
@@ -57,8 +63,7 @@ async def pages(stream: Stream, after: EntryId, until: EntryId) -> AsyncIterator
     """
     while after < until:
         page = await stream.range(after, until, PAGE)
-        if after != ORIGIN:
-            await check_held(stream, after)
+        await check_held(stream, after)
         if not page:
             return
         yield page

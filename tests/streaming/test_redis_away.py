@@ -1,0 +1,136 @@
+"""Redis away, connections broken, entries gone before they were read."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from server.domain.errors import Unavailable
+from server.store.market_log import MarketLog
+from server.store.redis import open_redis
+from strikeline.v1 import stream_pb2
+from tests.streaming.checkers import violations_of
+from tests.streaming.conftest import AT_ONCE, settled, ticks
+from tests.support.proxy import CutProxy
+
+DEGRADED = stream_pb2.STREAM_CONDITION_DEGRADED
+LIVE = stream_pb2.STREAM_CONDITION_LIVE
+
+
+@pytest.fixture
+async def proxy(redis_url):
+    async with CutProxy(redis_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def hub(make, market, proxy):
+    """A hub whose Redis is behind the proxy; the market's is not."""
+    async with open_redis(proxy.url, timeout=1.0) as client, make(client=client) as made:
+        yield made
+
+
+def conditions(client):
+    return [envelope.condition for envelope in client.connection.envelopes if envelope.kind == "status"]
+
+
+async def until(client, clock, condition):
+    """Time passes in small steps, so that what waits a little tries again."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await clock.advance(0.05)
+            await asyncio.sleep(0.01)
+
+
+async def test_broken_connections_lose_nothing(hub, market, proxy, clock):
+    async with ticks(hub, market.keys) as client:
+        client.read()
+        await client.started()
+        for _ in range(5):
+            await market.trade_randomly(10)
+            await proxy.break_connections()
+            await market.trade_randomly(10)
+        await until(client, clock, lambda: hub._ticks.channel.head.position[0] == market.last_id)
+        await settled(hub, market)
+
+    assert violations_of([client.connection], market.source()) == []
+    assert len(client.connection.events) == sum(map(len, market.source().entries))
+
+
+async def test_streams_say_degraded_while_redis_is_away_and_catch_up(hub, market, proxy, clock):
+    async with ticks(hub, market.keys) as client:
+        client.read()
+        await client.started()
+        await market.trade_randomly(10)
+        await settled(hub, market)
+        await proxy.cut()
+        await until(client, clock, lambda: DEGRADED in conditions(client))
+        degraded = hub.degraded
+        await market.trade_randomly(20)
+        proxy.mend()
+        await until(client, clock, lambda: LIVE in conditions(client))
+        await settled(hub, market)
+
+    assert degraded
+    assert not hub.degraded
+    assert conditions(client) == [DEGRADED, LIVE]
+    assert violations_of([client.connection], market.source()) == []
+    assert len(client.connection.events) == sum(map(len, market.source().entries))
+
+
+async def test_entries_that_went_unread_are_healed_by_a_snapshot(hub, market, proxy, clock, redis, namespace):
+    async with ticks(hub, market.keys) as client:
+        client.read()
+        await client.started()
+        await market.trade_randomly(10)
+        await settled(hub, market)
+        await proxy.cut()
+        await until(client, clock, lambda: DEGRADED in conditions(client))
+        await market.trade_randomly(400)
+        await MarketLog(redis, namespace).trim(str(market.last_id))
+        await market.trade()
+        proxy.mend()
+        await until(client, clock, lambda: client.kinds.count("snapshot") == 2)
+        await settled(hub, market)
+
+    latest = {event.key: event for entry in market.source().entries for event in entry}
+    snapshots = [envelope for envelope in client.connection.envelopes if envelope.kind == "snapshot"]
+    behind = [event for envelope in client.connection.envelopes[-3:] for event in envelope.events]
+    assert set(latest.values()) <= set(snapshots[-1].events) | set(behind)
+
+
+async def test_hub_starts_without_redis_and_serves_when_it_comes(make, market, redis_url, clock):
+    async with CutProxy(redis_url) as proxy, open_redis(proxy.url, timeout=1.0) as client:
+        await proxy.cut()
+        started = asyncio.create_task(_start(make, client))
+        async with asyncio.timeout(10):
+            while not started.done():
+                await clock.advance(0.05)
+                await asyncio.sleep(0.01)
+        manager, hub = await started
+        degraded = hub.degraded
+        proxy.mend()
+        async with ticks(hub, market.keys) as reader:
+            reader.read()
+            await reader.started()
+            await market.trade()
+            await until(reader, clock, lambda: len(reader.connection.events) == 4)
+        await manager.__aexit__(None, None, None)
+
+    assert degraded
+
+
+async def test_resuming_without_redis_says_so(hub, market, proxy, clock):
+    async with ticks(hub, market.keys) as client:
+        await client.take(2)
+    await proxy.cut()
+    async with ticks(hub, market.keys, replace(AT_ONCE, resume_token=client.connection.last_token())) as resumed:
+        with pytest.raises(Unavailable) as caught:
+            await resumed.take(1)
+
+    assert caught.value.reason == "REDIS_UNAVAILABLE"
+
+
+async def _start(make, client):
+    manager = make(client=client)
+    return manager, await manager.__aenter__()
