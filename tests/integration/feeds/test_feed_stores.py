@@ -86,6 +86,19 @@ async def test_the_brokers_dump_is_imported(worker_db: Database, shared_data: Pa
     assert (future.token, future.lot_size, str(future.expiry)) == (14_866_434, 65, "2026-08-25")
 
 
+async def test_a_dump_among_the_files_of_a_replay_is_imported(
+    worker_db: Database, log: MarketLog, tmp_path: Path
+) -> None:
+    file = tmp_path / "dump.csv"
+    columns = "instrument_token,tradingsymbol,name,expiry,strike,tick_size,lot_size,instrument_type,segment,exchange"
+    file.write_text(f"{columns}\n1,INFY,INFOSYS,,0,0.05,1,EQ,NSE,NSE\nx,TCS,TCS,,0,0.05,1,EQ,NSE,NSE\n")
+
+    summary = await replay(worker_db, log, file)
+
+    assert (summary.report.imported, summary.report.malformed, summary.report.rows[0].line) == (1, 1, 3)
+    assert (await InstrumentStore(worker_db).get("NSE:INFY")).provenance == "kite"
+
+
 async def test_longer_bars_are_stored_and_make_no_run(worker_db: Database, log: MarketLog, shared_data: Path) -> None:
     file = shared_data / "minute" / "NIFTY_APR2026_FUT_30min_with_oi_kite.json"
 

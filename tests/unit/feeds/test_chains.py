@@ -4,6 +4,7 @@ import gzip
 import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +107,32 @@ def test_a_snapshot_has_volume_in_units_and_open_interest_in_contracts(tmp_path:
     assert [len(own) for own in ticks.values()] == [1, 2, 2]
 
 
+def test_snapshots_of_several_underlyings_may_share_a_file(tmp_path: Path, context: ReplayContext) -> None:
+    path = write(
+        tmp_path,
+        "x.csv",
+        SNAPSHOT,
+        "2026-04-13 09:56:46,NIFTY 13-Apr-2026,13-Apr-2026,Put,23600,54.1,1,23645.55,1",
+        "2026-04-13 09:56:46,BANKNIFTY 28-Apr-2026,28-Apr-2026,Call,52000,54.1,1,52645.55,1",
+        "2026-04-13 09:56:46,NIFTY 13-Apr-2026,13-Apr-2026,Call,23600,54.1,1,23645.55,1",
+    )
+
+    assert set(read(path, context)) == {
+        "NFO:NIFTY2641323600PE",
+        "NFO:NIFTY2641323600CE",
+        "NSE:NIFTY 50",
+        "NFO:BANKNIFTY26APR52000CE",
+        "NSE:NIFTY BANK",
+    }
+
+
+def test_a_snapshot_may_lack_the_underlying(tmp_path: Path, context: ReplayContext) -> None:
+    header = SNAPSHOT.replace(",underlyingValue", "")
+    path = write(tmp_path, "x.csv", header, "2026-04-13 09:56:46,NIFTY 13-Apr-2026,13-Apr-2026,CE,23600,54.1,1,1")
+
+    assert list(read(path, context)) == ["NFO:NIFTY2641323600CE"]
+
+
 def test_a_snapshot_of_an_unknown_kind_is_malformed(tmp_path: Path, context: ReplayContext) -> None:
     path = write(
         tmp_path, "x.csv", SNAPSHOT,
@@ -117,7 +144,7 @@ def test_a_snapshot_of_an_unknown_kind_is_malformed(tmp_path: Path, context: Rep
     assert [row.line for row in context.report.rows] == [2]
 
 
-def document(underlying: str = "NIFTY", time: str = "24-Mar-2022 15:30:00", **quote: object) -> dict[str, object]:
+def document(underlying: str = "NIFTY", time: str = "24-Mar-2022 15:30:00", **quote: object) -> dict[str, Any]:
     side = {
         "underlying": underlying,
         "strikePrice": 17000,
@@ -174,9 +201,9 @@ def test_contracts_stay_contracts_when_the_lot_size_is_not_known(tmp_path: Path,
     "quote",
     [{"strikePrice": 0}, {"expiryDate": "31-03-22"}, {"openInterest": -1}, {"lastPrice": True}, {"bidQty": "x"}],
 )
-def test_a_malformed_record_is_skipped(tmp_path: Path, context: ReplayContext, quote: dict[str, object]) -> None:
+def test_a_malformed_record_is_skipped(tmp_path: Path, context: ReplayContext, quote: dict[str, Any]) -> None:
     good, bad = document(), document(**quote)
-    good["records"]["data"] += bad["records"]["data"]  # type: ignore[index]
+    good["records"]["data"] += bad["records"]["data"]
     path = write(tmp_path, "x.json", json.dumps(good))
 
     assert len(read(path, context)["NFO:NIFTY22MAR17000PE"]) == 1

@@ -114,6 +114,12 @@ def test_a_malformed_row_is_reported_and_its_neighbours_stay(
     assert reason in row.reason
 
 
+def test_quoted_cells_are_read(tmp_path: Path, context: ReplayContext) -> None:
+    path = write(tmp_path, "RELIANCE_x.csv", TICK_HEADER, '"2023-06-05 09:15:01","2480.05","120"')
+
+    assert read(path, context)["last_price"].tolist() == [24_800_500]
+
+
 def test_blank_lines_are_no_rows(tmp_path: Path, context: ReplayContext) -> None:
     path = write(tmp_path, "RELIANCE_x.csv", TICK_HEADER, "", "2023-06-05 09:15:01,2480,1", "", "")
 

@@ -265,10 +265,10 @@ async def test_time_is_lost_rather_than_caught_up_in_a_burst() -> None:
     parts = running(12.0)
     send = parts.writer.send
 
-    async def slow_once(*records: np.ndarray) -> None:
+    async def slow_once(ticks: np.ndarray, depths: np.ndarray | None = None) -> None:
         if parts.clock.seconds < 1:
             parts.clock.seconds += 10
-        await send(*records)
+        await send(ticks, depths)
 
     parts.writer.send = slow_once  # type: ignore[method-assign]
 

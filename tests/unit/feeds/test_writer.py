@@ -17,7 +17,7 @@ STARTED, TICKS, ENDED = (
 
 
 def times_of(entry: log_pb2.LogEntry) -> list[int]:
-    return np.frombuffer(entry.ticks, dtype=TICK)["event_time"].tolist()
+    return [int(time) for time in np.frombuffer(entry.ticks, dtype=TICK)["event_time"]]
 
 
 async def test_a_run_is_marked_at_both_ends() -> None:

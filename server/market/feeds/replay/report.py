@@ -68,9 +68,12 @@ class ReplaySummary:
             lines.append(f"  {self.report.larger_bars:,} bars of larger timeframes stored")
         if self.report.imported:
             lines.append(f"  {self.report.imported:,} instruments imported")
-        lines += [f"  {name}: {count:,} quotes without a price" for name, count in self.report.without_price.items()]
+        lines += [
+            f"  {name}: {count:,} quotes without a price" for name, count in self.report.without_price.items() if count
+        ]
         lines += [
             f"  {name}: {count:,} quotes keep open interest or volume in contracts: the lot size then is not known"
             for name, count in self.report.kept_in_contracts.items()
+            if count
         ]
         return "\n".join(lines)
