@@ -51,12 +51,14 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_feed(feed: argparse.ArgumentParser) -> None:
     kinds = feed.add_subparsers(required=True, metavar="KIND", dest="kind")
-    kinds.add_parser("synthetic", help="a virtual day, round the clock").set_defaults(paths=[])
+    synthetic = kinds.add_parser("synthetic", help="a virtual day, round the clock")
+    synthetic.add_argument("--speed", type=finite_speed, default=1.0, help="virtual seconds a second")
+    synthetic.add_argument("--seed", type=int, default=1, help="the same seed gives the same day")
+    synthetic.set_defaults(run=run_feed, paths=[])
     replay = kinds.add_parser("replay", help="recorded files")
     replay.add_argument("paths", nargs="+", metavar="FILE[=INSTRUMENT]")
-    for kind in kinds.choices.values():
-        kind.add_argument("--speed", type=speed, default=1.0, help="times real time, or max (replay only)")
-        kind.set_defaults(run=run_feed)
+    replay.add_argument("--speed", type=speed, default=1.0, help="recorded seconds a second, or max")
+    replay.set_defaults(run=run_feed, seed=1)
 
 
 def _add_account(account: argparse.ArgumentParser) -> None:
@@ -76,12 +78,15 @@ def _add_dev(dev: argparse.ArgumentParser) -> None:
 
 
 def speed(text: str) -> float | None:
-    """A number of recorded seconds a second; None for `max`."""
-    if text == "max":
-        return None
+    """A number of seconds a second; None for `max`."""
+    return None if text == "max" else finite_speed(text)
+
+
+def finite_speed(text: str) -> float:
+    """A number of seconds a second, above 0."""
     number = float(text)
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("speed must be above 0, or max")
+        raise argparse.ArgumentTypeError(f"speed must be above 0, was {text}")
     return number
 
 
@@ -117,9 +122,15 @@ def run_feed(options: argparse.Namespace) -> int:
     """The feed role. A finished replay prints what it sent."""
     from server.app import FeedApp
     from server.market.feeds.run import FeedConfig
+    from server.market.feeds.synthetic.runner import SyntheticPlan
 
     settings = _settings()
-    config = FeedConfig(kind=options.kind, paths=tuple(options.paths), speed=options.speed)
+    config = FeedConfig(
+        kind=options.kind,
+        paths=tuple(options.paths),
+        speed=options.speed,
+        plan=SyntheticPlan(seed=options.seed, speed=options.speed or 1.0),
+    )
 
     async def feed(stop: asyncio.Event) -> None:
         summary = None

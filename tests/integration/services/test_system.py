@@ -40,7 +40,7 @@ async def code_of(stream) -> grpc.StatusCode:
     """The code with which a stream ends; its messages must be read for that."""
     with contextlib.suppress(grpc.aio.AioRpcError):
         async with asyncio.timeout(15):
-            async for _ in stream:
+            while await stream.read() is not grpc.aio.EOF:
                 continue
     return await stream.code()
 
