@@ -1,4 +1,4 @@
-"""Every setting of the server's roles: frozen, typed, one documented field each, read once from `STRIKELINE_<FIELD>`."""
+"""Every setting of the server's roles: frozen, typed, one documented field each, read from `STRIKELINE_<FIELD>`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class SettingError(ValueError):
 
 
 def _seconds(default: float) -> float:
-    return typing.cast(float, field(default=default, metadata={"above": 0}))
+    return field(default=default, metadata={"above": 0})
 
 
 def _count(default: int, minimum: int = 1) -> int:
-    return typing.cast(int, field(default=default, metadata={"minimum": minimum}))
+    return field(default=default, metadata={"minimum": minimum})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Settings:
     """Prefix of every Redis key, so that several systems can share one Redis."""
 
     instance: str = ""
-    """Name of this process that survives its restart, such as `worker-1`. Empty: host and process id, which never come back."""
+    """Name of this process that survives its restart, such as `worker-1`. Empty: one that never comes back."""
 
     database_url: str = ""
     """PostgreSQL of the api role (`strikeline_api`)."""
@@ -52,10 +52,10 @@ class Settings:
     jwks: str = ""
     """File with the public keys (JWKS) that tokens are verified with."""
 
-    token_issuer: str = "strikeline-dev"
+    token_issuer: str = "strikeline-dev"  # noqa: S105 - a name, no secret
     """Required `iss` of tokens."""
 
-    token_audience: str = "strikeline"
+    token_audience: str = "strikeline"  # noqa: S105 - a name, no secret
     """Required `aud` of tokens."""
 
     stream_secret: str = ""
