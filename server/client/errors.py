@@ -15,7 +15,7 @@ class CallError(Exception):
 
     Attributes:
         code: the gRPC status.
-        reason: a value name of `ErrorReason`, such as "ERROR_REASON_RATE_LIMITED". Empty when the server sent none.
+        reason: a value name of `ErrorReason` without prefix, such as "RATE_LIMITED". Empty when the server sent none.
         metadata: the dynamic values of the reason.
         violations: wrong request fields and why.
         retry_after: seconds to wait before trying again. Absent when the server does not say.

@@ -16,7 +16,7 @@ from server.client.errors import CallError
 from server.client.options import ClientOptions
 from server.client.transport import backoff
 
-_EXPIRED = "ERROR_REASON_RESUME_TOKEN_EXPIRED"
+_EXPIRED = "RESUME_TOKEN_EXPIRED"
 _MENDABLE = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED}
 )

@@ -74,7 +74,7 @@ async def test_starts_from_the_token_of_the_request() -> None:
 
 
 async def test_expired_token_begins_anew() -> None:
-    expired = broken(grpc.StatusCode.FAILED_PRECONDITION, "ERROR_REASON_RESUME_TOKEN_EXPIRED")
+    expired = broken(grpc.StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED")
     connections = Connections([envelope(1), broken()], [expired], [envelope(1)])
 
     await collect(connections)
