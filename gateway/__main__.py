@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import uvloop
@@ -22,6 +23,7 @@ async def run(settings: GatewaySettings, log: LineLog) -> None:
     open_streams = OpenStreams()
     async with connect(settings.upstream, blueprint.contract, settings.body_limit) as upstream:
         application = create_app(settings, upstream, open_streams, blueprint, log)
+        gc.freeze()  # what exists now lives as long as the process: no collection need look at it
         if settings.metrics_port:
             start_http_server(settings.metrics_port, "127.0.0.1", registry=application.state.registry)
         await make_server(application, settings, open_streams).serve()

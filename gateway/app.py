@@ -85,6 +85,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Ours is the edge's; looking for other providers at each request costs as much as finding the route.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         routes=_routes(blueprint, Health(upstream), Metrics(telemetry), Sockets(services, origins), transcoder),
         middleware=[
             Middleware(Edge, origins=origins, telemetry=telemetry, failures=failures),

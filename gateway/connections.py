@@ -6,6 +6,8 @@ to drain. Aborting frees it at once.
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -20,6 +22,11 @@ _KEY = "strikeline.abort"
 
 class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Small writes leave at once; otherwise a response whose headers and body are two writes takes 40 ms."""
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().connection_made(transport)
 
     def on_message_begin(self) -> None:
         """Every request of the connection gets the function."""

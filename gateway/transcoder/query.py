@@ -8,7 +8,6 @@ refused and named.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -17,8 +16,11 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from gateway.transcoder.problem import BadRequest, Violation
 from gateway.transcoder.values import FREE_FORM, TEXTUAL, WRAPPED, Json, JsonObject, expectation, field_named, is_map
 
-CACHE_BUSTER = "_"
+CACHE_BUSTER = b"_"
 """The one parameter that is ignored: browsers' libraries add it to defeat caches."""
+
+MOST_REMEMBERED = 256
+"""Names of parameters that one route remembers."""
 
 _SUBSCRIPT = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"-?[0-9]+")
@@ -27,14 +29,7 @@ _INTEGERS = frozenset({
     FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT32,
     FieldDescriptor.CPPTYPE_UINT64,
 })  # fmt: skip
-
-
-def split(query: bytes) -> Iterator[tuple[str, str]]:
-    """The decoded names and values, in order. Raises BadRequest for text that is not UTF-8."""
-    for part in query.split(b"&"):
-        if part:
-            name, _, value = part.partition(b"=")
-            yield _decoded(name), _decoded(value)
+_TEXTS = frozenset({FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT})
 
 
 def _decoded(part: bytes) -> str:
@@ -47,49 +42,96 @@ def _decoded(part: bytes) -> str:
 
 
 @dataclass(frozen=True)
+class _Parameter:
+    """What one name means, found once."""
+
+    path: str
+    """Of the field, in proto names."""
+
+    parents: tuple[str, ...]
+    """JSON names of the messages that the field is in."""
+
+    name: str
+    """JSON name of the field."""
+
+    field: FieldDescriptor
+    """The field, or the value of the map."""
+
+    key: str | None
+    """Key in a map; None for other fields."""
+
+    repeated: bool
+    plain: bool
+    """The text is the value."""
+
+    def set(self, value: JsonObject, text: str) -> None:
+        """Sets one value. Raises BadRequest."""
+        for parent in self.parents:
+            inner = value.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise BadRequest.of(self.path, f"{parent} is given as a whole already")
+            value = inner
+        if self.repeated:
+            items = value.setdefault(self.name, [])
+            if isinstance(items, list):
+                items.append(text if self.plain else json_of(self.field, text, f"{self.path}[{len(items)}]"))
+            return
+        name = self.name
+        if self.key is not None:
+            entries = value.setdefault(name, {})
+            value, name = (entries, self.key) if isinstance(entries, dict) else (value, name)
+        if name in value:
+            raise BadRequest.of(self.path, "is given twice")
+        value[name] = text if self.plain else json_of(self.field, text, self.path)
+
+
 class QueryBinder:
     """Binds the parameters of one route."""
 
-    request: Descriptor
-    bound: frozenset[str]
-    """Field paths that path and body bind."""
-
-    open: bool
-    """False when the body is the whole request: then there are no parameters."""
+    def __init__(self, request: Descriptor, bound: frozenset[str], *, open: bool) -> None:  # noqa: A002
+        """`bound`: field paths that path and body bind. `open`: False when the body is the whole request."""
+        self._request = request
+        self._bound = bound
+        self._open = open
+        self._known: dict[bytes, _Parameter] = {}
 
     def bind(self, query: bytes, value: JsonObject) -> None:
         """Sets the parameters in `value`. Raises BadRequest that names every wrong one."""
         wrong: list[Violation] = []
-        for name, text in split(query):
-            if name == CACHE_BUSTER:
+        for part in query.split(b"&"):
+            raw_name, _, raw = part.partition(b"=")
+            if not part or raw_name == CACHE_BUSTER:
                 continue
             try:
-                self._set(name, text, value)
+                parameter = self._known.get(raw_name) or self._learn(raw_name)
+                parameter.set(value, _decoded(raw))
             except BadRequest as error:
                 wrong.extend(error.violations)
         if wrong:
             raise BadRequest(wrong)
 
-    def _set(self, name: str, text: str, value: JsonObject) -> None:
-        if not self.open:
-            raise BadRequest.of(name, "is not a parameter: the body is the whole request")
+    def _learn(self, raw_name: bytes) -> _Parameter:
+        parameter = self._parameter(_decoded(raw_name))
+        if parameter.key is None and len(self._known) < MOST_REMEMBERED:
+            self._known[raw_name] = parameter
+        return parameter
+
+    def _parameter(self, name: str) -> _Parameter:
+        if not self._open:
+            raise BadRequest.of(name, "is not a parameter: the body is the whole request", unknown=True)
         match = _SUBSCRIPT.fullmatch(name)
-        fields = self._resolve(match[1] if match else name, name)
-        path = ".".join(field.name for field in fields)
-        parent, leaf = _descend(value, fields[:-1], path), fields[-1]
-        if match:
-            _set_map(parent, leaf, match[2], text, path)
-        elif leaf.is_repeated and not is_map(leaf):
-            items = parent.setdefault(leaf.json_name, [])
-            if isinstance(items, list):
-                items.append(json_of(leaf, text, f"{path}[{len(items)}]"))
-        elif leaf.json_name in parent:
-            raise BadRequest.of(path, "is given twice")
-        else:
-            parent[leaf.json_name] = json_of(leaf, text, path)
+        *parents, leaf = self._resolve(match[1] if match else name, name)
+        path = ".".join(field.name for field in (*parents, leaf))
+        of_map, key = is_map(leaf), match[2] if match else None
+        if of_map != (match is not None):
+            raise BadRequest.of(path, "is a map: give its entries as name[key]" if of_map else "is not a map")
+        field = leaf.message_type.fields_by_name["value"] if of_map and leaf.message_type is not None else leaf
+        plain = field.cpp_type in _TEXTS and field.message_type is None
+        names = tuple(parent.json_name for parent in parents)
+        return _Parameter(path, names, leaf.json_name, field, key, leaf.is_repeated and not of_map, plain)
 
     def _resolve(self, path: str, name: str) -> list[FieldDescriptor]:
-        message: Descriptor | None = self.request
+        message: Descriptor | None = self._request
         fields: list[FieldDescriptor] = []
         for part in path.split("."):
             field = field_named(message, part) if message is not None else None
@@ -98,27 +140,9 @@ class QueryBinder:
             fields.append(field)
             message = field.message_type
         canonical = ".".join(field.name for field in fields)
-        if canonical in self.bound or fields[0].name in self.bound:
+        if canonical in self._bound or fields[0].name in self._bound:
             raise BadRequest.of(canonical, "is bound by the path or the body and may not be a parameter too")
         return fields
-
-
-def _descend(value: JsonObject, parents: list[FieldDescriptor], name: str) -> JsonObject:
-    for field in parents:
-        inner = value.setdefault(field.json_name, {})
-        if not isinstance(inner, dict):
-            raise BadRequest.of(name, f"{field.name} is given as a whole already")
-        value = inner
-    return value
-
-
-def _set_map(parent: JsonObject, field: FieldDescriptor, key: str, text: str, name: str) -> None:
-    if not is_map(field) or field.message_type is None:
-        raise BadRequest.of(name, "is not a map")
-    entries = parent.setdefault(field.json_name, {})
-    if not isinstance(entries, dict) or key in entries:
-        raise BadRequest.of(name, "is given twice")
-    entries[key] = json_of(field.message_type.fields_by_name["value"], text, name)
 
 
 def json_of(field: FieldDescriptor, text: str, name: str) -> Json:
