@@ -1,14 +1,23 @@
-"""When contracts end."""
+"""When contracts end: what is in force, what kind of expiry it is, and how far away it is called.
+
+Classes and labels come from the instrument master's dates and never from a weekday: exchanges move expiry days, and
+holidays bring single ones forward.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from enum import StrEnum
 from typing import Final
 
-from server.domain.calendar import EXCHANGE_ZONE, NANOSECONDS
+from server.domain.calendar import EXCHANGE_ZONE, NANOSECONDS, exchange_date, to_nanoseconds
 
 EXPIRY_TIME: Final = time(15, 30)
 """Exchange time up to which, inclusive, a contract is in force on its expiry date."""
+
+_QUARTER_MONTHS: Final = frozenset({3, 6, 9, 12})
 
 
 def earliest_expiry(instant_ns: int) -> date:
@@ -17,3 +26,112 @@ def earliest_expiry(instant_ns: int) -> date:
     local = datetime.fromtimestamp(seconds, EXCHANGE_ZONE)
     over = (local.time(), rest) > (EXPIRY_TIME, 0)
     return local.date() + timedelta(days=1) if over else local.date()
+
+
+class ExpiryClass(StrEnum):
+    """`MONTHLY`: the last expiry of a calendar month. `WEEKLY`: any other."""
+
+    WEEKLY = "WEEKLY"
+    MONTHLY = "MONTHLY"
+
+
+class LabelSeries(StrEnum):
+    """What a label counts: every expiry, or monthly ones."""
+
+    WEEK = "NWeek"
+    MONTH = "NMonth"
+
+
+@dataclass(frozen=True)
+class ListedExpiry:
+    """An expiry date of the instrument master, and since when it is listed (None: as long as anyone remembers)."""
+
+    expiry: date
+    listed_since: date | None = None
+
+
+@dataclass(frozen=True)
+class LabelledExpiry:
+    """An expiry as seen at one time.
+
+    `week` counts all expiries in force from 0, the nearest; `month` counts monthly ones and is None for others.
+    `days` are calendar days. `quarterly` is the monthly expiry of March, June, September and December.
+    """
+
+    expiry: date
+    expiry_class: ExpiryClass
+    quarterly: bool
+    days: int
+    week: int
+    month: int | None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """`NWeek+k`, and `NMonth+k` after it when the expiry is monthly."""
+        weekly = f"{LabelSeries.WEEK}+{self.week}"
+        return (weekly,) if self.month is None else (weekly, f"{LabelSeries.MONTH}+{self.month}")
+
+
+def monthly_expiries(dates: Iterable[date]) -> frozenset[date]:
+    """The last of the given expiries in each calendar month. All listed dates of a month must be among them."""
+    last: dict[tuple[int, int], date] = {}
+    for expiry in dates:
+        month = (expiry.year, expiry.month)
+        last[month] = max(expiry, last.get(month, expiry))
+    return frozenset(last.values())
+
+
+def is_quarterly(expiry: date, monthly: frozenset[date]) -> bool:
+    """The expiry is the monthly one of a quarter's last month."""
+    return expiry in monthly and expiry.month in _QUARTER_MONTHS
+
+
+def label_expiries(dates: Iterable[date], instant_ns: int) -> tuple[LabelledExpiry, ...]:
+    """The expiries of one underlying in force at an instant (nanoseconds since 1970 UTC), ascending, with labels.
+
+    Dates that are over may be among the given ones; they are left out and consume no number.
+    """
+    first = earliest_expiry(instant_ns)
+    today = exchange_date(instant_ns)
+    ahead = sorted({expiry for expiry in dates if expiry >= first})
+    monthly = monthly_expiries(ahead)
+    months = {expiry: number for number, expiry in enumerate(sorted(monthly))}
+    return tuple(
+        LabelledExpiry(
+            expiry=expiry,
+            expiry_class=ExpiryClass.MONTHLY if expiry in monthly else ExpiryClass.WEEKLY,
+            quarterly=is_quarterly(expiry, monthly),
+            days=(expiry - today).days,
+            week=week,
+            month=months.get(expiry),
+        )
+        for week, expiry in enumerate(ahead)
+    )
+
+
+def labels_as_of(listed: Iterable[ListedExpiry], instant_ns: int) -> tuple[LabelledExpiry, ...]:
+    """The same with what was listed at that instant only: how expiries were called then."""
+    today = exchange_date(instant_ns)
+    known = (entry.expiry for entry in listed if entry.listed_since is None or entry.listed_since <= today)
+    return label_expiries(known, instant_ns)
+
+
+def label_history(listed: Sequence[ListedExpiry], days: Iterable[date]) -> Mapping[date, tuple[LabelledExpiry, ...]]:
+    """Labels on each of the days, as they were in force during trading, which ends at 15:30."""
+    return {day: labels_as_of(listed, _during(day)) for day in days}
+
+
+def resolve_label(label: str, expiries: Iterable[LabelledExpiry]) -> date | None:
+    """The expiry that carries a label such as `NWeek+0` or `NMonth+1`; None when none does.
+
+    Raises ValueError when the text is no label.
+    """
+    series, plus, number = label.partition("+")
+    if not plus or series not in set(LabelSeries) or not (number.isascii() and number.isdigit()):
+        raise ValueError(f"a label is NWeek+k or NMonth+k with k from 0: {label!r}")
+    wanted = f"{series}+{int(number)}"
+    return next((labelled.expiry for labelled in expiries if wanted in labelled.labels), None)
+
+
+def _during(day: date) -> int:
+    return to_nanoseconds(datetime.combine(day, time(12), EXCHANGE_ZONE))
