@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from tests.performance import client_reading, delivery, latency, slow_client, transcoding, unary
+from tests.performance import client_reading, delivery, latency, mark_to_market, slow_client, transcoding, unary
 
 MEASURES: dict[str, tuple[Callable[[int, float], Awaitable[None]], float]] = {
     "unary": (unary.run, 3.0),
@@ -17,6 +17,7 @@ MEASURES: dict[str, tuple[Callable[[int, float], Awaitable[None]], float]] = {
     "client": (client_reading.run, 3.0),
     "delivery": (delivery.run, 10.0),
     "latency": (latency.run, 60.0),
+    "m2m": (mark_to_market.run, 20.0),
     "slow-client": (slow_client.run, 10.0),
 }
 """Each with its usual seconds of measuring."""
