@@ -12,7 +12,6 @@ import pytest
 from server.domain.calendar import MarketCalendar
 from server.market.entries import RUN_ENDED, RUN_STARTED, TICKS
 from server.market.slot_plan import all_slots
-from server.market.trimming import LogTrimmer
 from server.market.worker import Worker
 from server.settings import Settings
 from server.store.calendar import CalendarStore
@@ -108,6 +107,3 @@ def committed(worker_settings: Settings, worker_db: Database) -> Callable[[str],
                 await asyncio.sleep(0.01)
 
     return wait
-
-
-__all__ = ["LogFeed", "LogTrimmer", "Start"]

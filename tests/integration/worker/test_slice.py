@@ -18,7 +18,7 @@ OPEN = nanoseconds("2025-12-01T09:15:00")
 
 
 async def test_a_tick_becomes_a_bar(worker_db, redis, namespace, market_log, start_worker, committed):
-    nifty, reliance = await instruments(worker_db)
+    _, reliance = await instruments(worker_db)
     feed = LogFeed(market_log)
 
     async with start_worker():
