@@ -27,6 +27,7 @@ from server.market.feeds.resume import last_market_time
 from server.market.feeds.synthetic.runner import Synthetic, SyntheticPlan
 from server.market.feeds.synthetic.world import FUTURE_MONTHS
 from server.market.feeds.writer import BatchWriter, ShardMap
+from server.market.slot_plan import all_slots
 from server.settings import Settings
 from server.store.bars import BarQuery, BarStore
 from server.store.calendar import CalendarStore
@@ -104,9 +105,7 @@ class _Feed:
         clock: Clock,
     ) -> _Feed:
         metrics, shards = FeedMetrics(registry), ShardMap(settings.tick_shards)
-        slots = [f"bars-{shard}" for shard in range(settings.tick_shards)]
-        slots += [f"m2m-{slot}" for slot in range(settings.m2m_slots)]
-        limits = FlowLimits(frozenset(slots), settings.feed_max_ahead_ticks, settings.log_max_entries)
+        limits = FlowLimits(frozenset(all_slots(settings)), settings.feed_max_ahead_ticks, settings.log_max_entries)
         flow = FlowControl(log, CheckpointStore(database).positions, limits, clock, metrics)
         writer = BatchWriter(log, shards, flow, clock, metrics, source=kind, run=uuid.uuid4().hex)
         calendar = await CalendarStore(database).load(CALENDAR)
