@@ -57,22 +57,22 @@ class BookSide:
     @cached_property
     def total_quantity(self) -> FloatArray:
         """Units of all levels."""
-        return self.quantity.sum(axis=1)
+        return _row_sums(self.quantity)
 
     @cached_property
     def total_orders(self) -> FloatArray:
         """Number of orders of all levels; NaN where the source does not count them."""
-        return self.orders.sum(axis=1)
+        return _row_sums(self.orders)
 
     @cached_property
     def value(self) -> FloatArray:
         """Σ price × quantity, rupees."""
-        return (np.nan_to_num(self.price) * self.quantity).sum(axis=1)
+        return _row_sums(np.nan_to_num(self.price) * self.quantity)
 
     @cached_property
     def levels(self) -> NDArray[np.int64]:
         """Number of real levels."""
-        return np.count_nonzero(self.quantity > 0.0, axis=1)
+        return np.asarray(np.count_nonzero(self.quantity > 0.0, axis=1), np.int64)
 
     def mean_order(self) -> FloatArray:
         """Units an order; NaN without orders."""
@@ -80,7 +80,7 @@ class BookSide:
 
     def concentration(self, levels: int) -> FloatArray:
         """Share (0 to 1) of the quantity in the best levels; NaN on an empty side."""
-        return _ratio(self.quantity[:, :levels].sum(axis=1), self.total_quantity)
+        return _ratio(_row_sums(self.quantity[:, :levels]), self.total_quantity)
 
 
 @dataclass(frozen=True)
@@ -163,3 +163,7 @@ class Books:
 def _ratio(upper: FloatArray, lower: FloatArray) -> FloatArray:
     with np.errstate(all="ignore"):
         return np.where(lower > 0.0, upper / lower, np.nan)
+
+
+def _row_sums(values: FloatArray) -> FloatArray:
+    return np.asarray(values.sum(axis=1), np.float64)
