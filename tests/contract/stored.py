@@ -25,6 +25,8 @@ def store_bars(database: TestDatabase) -> None:
     """Ten minutes of NSE:INFY from 2025-11-03 03:45 UTC; minute n opens at 100 + n and trades 1,000 units."""
     with database.connect() as connection:
         connection.execute(BARS)
+        # As the worker does in the same transaction: larger bars are read from the minutes until they are rolled up.
+        connection.execute("INSERT INTO rollup_dirty (bucket) VALUES (timestamptz '2025-11-03 03:45:00Z')")
 
 
 def store_candles(database: TestDatabase, strategy: str) -> None:
