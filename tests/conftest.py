@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from server.dev.stack import TEST, StackUrls, urls_from_environment_or_stack
 from server.store.database import Database
@@ -17,6 +18,10 @@ from server.store.redis import RedisClient, open_redis
 from tests.support.databases import TestDatabase, database_copy, ensure_template
 
 pytest_plugins = ["server.contract.testing.plugin"]
+
+# How long an example takes depends on what else the machine does: it is no property of the code.
+settings.register_profile("strikeline", deadline=None)
+settings.load_profile("strikeline")
 
 
 @pytest.fixture(scope="session")

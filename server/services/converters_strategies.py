@@ -31,6 +31,7 @@ def strategy_message(item: Strategy) -> strategy_pb2.Strategy:
         open_leg_count=item.open_leg_count,
         m2m=None if item.m2m is None else format_money(item.m2m),
         m2m_time=None if item.m2m_time is None else timestamp_of(item.m2m_time),
+        is_default=item.is_default,
     )
 
 

@@ -2793,7 +2793,7 @@ class ListStrategiesResponse(betterproto2.Message):
 
     strategies: "list[Strategy]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    Newest first.
+    The default one first, then newest first.
     """
 
     next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -3419,6 +3419,11 @@ class Strategy(betterproto2.Message):
     )
     """
     Market time of that sample. Set by the server.
+    """
+
+    is_default: "bool" = betterproto2.field(13, betterproto2.TYPE_BOOL)
+    """
+    It was made with its account and stays with it: it is not renamed, closed or archived. Set by the server.
     """
 
 
@@ -4138,7 +4143,7 @@ class AccountServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "Account":
         """
-        Creates an account that belongs to the caller.
+        Creates an account that belongs to the caller, with one strategy, its default.
         """
 
         return await self._unary_unary(
@@ -4489,7 +4494,7 @@ class StrategyServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListStrategiesResponse":
         """
-        Lists the account's strategies, newest first.
+        Lists the account's strategies: the default one first, then newest first.
         """
 
         return await self._unary_unary(

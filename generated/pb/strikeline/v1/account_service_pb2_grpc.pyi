@@ -39,7 +39,7 @@ class AccountServiceStub:
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_pb2.Account]
     """Returns one account."""
     CreateAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.CreateAccountRequest, _account_pb2.Account]
-    """Creates an account that belongs to the caller."""
+    """Creates an account that belongs to the caller, with one strategy, its default."""
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
@@ -51,7 +51,7 @@ class AccountServiceAsyncStub(AccountServiceStub):
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
     """Returns one account."""
     CreateAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CreateAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
-    """Creates an account that belongs to the caller."""
+    """Creates an account that belongs to the caller, with one strategy, its default."""
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     """The caller's trading accounts."""
@@ -78,6 +78,6 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.CreateAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.Account, _abc.Awaitable[_account_pb2.Account]]:
-        """Creates an account that belongs to the caller."""
+        """Creates an account that belongs to the caller, with one strategy, its default."""
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

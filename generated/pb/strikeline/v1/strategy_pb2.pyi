@@ -66,6 +66,7 @@ class Strategy(_message.Message):
     OPEN_LEG_COUNT_FIELD_NUMBER: _builtins.int
     M2M_FIELD_NUMBER: _builtins.int
     M2M_TIME_FIELD_NUMBER: _builtins.int
+    IS_DEFAULT_FIELD_NUMBER: _builtins.int
     strategy: _builtins.str
     """Its id, made by the server."""
     account: _builtins.str
@@ -84,6 +85,8 @@ class Strategy(_message.Message):
     """Number of its open legs. Set by the server."""
     m2m: _builtins.str
     """Mark-to-market of its last complete sample in rupees, such as "-1500.00". Absent before the first one. Set by the server."""
+    is_default: _builtins.bool
+    """It was made with its account and stays with it: it is not renamed, closed or archived. Set by the server."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Up to 20 words for finding it again, none twice."""
@@ -115,10 +118,11 @@ class Strategy(_message.Message):
         open_leg_count: _builtins.int = ...,
         m2m: _builtins.str | None = ...,
         m2m_time: _timestamp_pb2.Timestamp | None = ...,
+        is_default: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_m2m", b"_m2m", "create_time", b"create_time", "m2m", b"m2m", "m2m_time", b"m2m_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_m2m", b"_m2m", "account", b"account", "create_time", b"create_time", "description", b"description", "display_name", b"display_name", "etag", b"etag", "m2m", b"m2m", "m2m_time", b"m2m_time", "open_leg_count", b"open_leg_count", "status", b"status", "strategy", b"strategy", "tags", b"tags", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_m2m", b"_m2m", "account", b"account", "create_time", b"create_time", "description", b"description", "display_name", b"display_name", "etag", b"etag", "is_default", b"is_default", "m2m", b"m2m", "m2m_time", b"m2m_time", "open_leg_count", b"open_leg_count", "status", b"status", "strategy", b"strategy", "tags", b"tags", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__m2m: _TypeAlias = _typing.Literal["m2m"]  # noqa: Y015
     _WhichOneofArgType__m2m: _TypeAlias = _typing.Literal["_m2m", b"_m2m"]  # noqa: Y015

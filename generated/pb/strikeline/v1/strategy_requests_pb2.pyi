@@ -123,7 +123,7 @@ class ListStrategiesResponse(_message.Message):
     """Number of strategies on all pages."""
     @_builtins.property
     def strategies(self) -> _containers.RepeatedCompositeFieldContainer[_strategy_pb2.Strategy]:
-        """Newest first."""
+        """The default one first, then newest first."""
 
     def __init__(
         self,

@@ -132,7 +132,7 @@ class StrategyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListStrategies(self, request, context):
-        """Lists the account's strategies, newest first.
+        """Lists the account's strategies: the default one first, then newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class StrategyServiceStub:
     GetStrategy: _grpc.UnaryUnaryMultiCallable[_strategy_requests_pb2.GetStrategyRequest, _strategy_pb2.Strategy]
     """Returns one strategy."""
     ListStrategies: _grpc.UnaryUnaryMultiCallable[_strategy_requests_pb2.ListStrategiesRequest, _strategy_requests_pb2.ListStrategiesResponse]
-    """Lists the account's strategies, newest first."""
+    """Lists the account's strategies: the default one first, then newest first."""
     UpdateStrategy: _grpc.UnaryUnaryMultiCallable[_strategy_requests_pb2.UpdateStrategyRequest, _strategy_pb2.Strategy]
     """Changes name, description and tags of an active strategy."""
     ArchiveStrategy: _grpc.UnaryUnaryMultiCallable[_strategy_requests_pb2.ArchiveStrategyRequest, _strategy_pb2.Strategy]
@@ -88,7 +88,7 @@ class StrategyServiceAsyncStub(StrategyServiceStub):
     GetStrategy: _aio.UnaryUnaryMultiCallable[_strategy_requests_pb2.GetStrategyRequest, _strategy_pb2.Strategy]  # type: ignore[assignment]
     """Returns one strategy."""
     ListStrategies: _aio.UnaryUnaryMultiCallable[_strategy_requests_pb2.ListStrategiesRequest, _strategy_requests_pb2.ListStrategiesResponse]  # type: ignore[assignment]
-    """Lists the account's strategies, newest first."""
+    """Lists the account's strategies: the default one first, then newest first."""
     UpdateStrategy: _aio.UnaryUnaryMultiCallable[_strategy_requests_pb2.UpdateStrategyRequest, _strategy_pb2.Strategy]  # type: ignore[assignment]
     """Changes name, description and tags of an active strategy."""
     ArchiveStrategy: _aio.UnaryUnaryMultiCallable[_strategy_requests_pb2.ArchiveStrategyRequest, _strategy_pb2.Strategy]  # type: ignore[assignment]
@@ -147,7 +147,7 @@ class StrategyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _strategy_requests_pb2.ListStrategiesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_strategy_requests_pb2.ListStrategiesResponse, _abc.Awaitable[_strategy_requests_pb2.ListStrategiesResponse]]:
-        """Lists the account's strategies, newest first."""
+        """Lists the account's strategies: the default one first, then newest first."""
 
     @_abc_1.abstractmethod
     def UpdateStrategy(
