@@ -25,7 +25,7 @@ class SharedPayloads:
     def __init__(self, limit: int) -> None:
         """`limit`: bytes, JSON and wire together."""
         self._limit = limit
-        self._size = 0
+        self.size = 0
         self._parts: OrderedDict[tuple[str, bool, bytes], bytes] = OrderedDict()
         self.hits = 0
         self.misses = 0
@@ -41,10 +41,10 @@ class SharedPayloads:
         self.misses += 1
         encoded = codec.to_json(message, wire, proto_names=proto_names)
         self._parts[key] = encoded
-        self._size += len(wire) + len(encoded)
-        while self._size > self._limit:
+        self.size += len(wire) + len(encoded)
+        while self.size > self._limit:
             (_, _, old), text = self._parts.popitem(last=False)
-            self._size -= len(old) + len(text)
+            self.size -= len(old) + len(text)
         return encoded
 
 

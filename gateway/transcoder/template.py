@@ -110,10 +110,10 @@ def _segment(piece: str, text: str) -> str:
 
 def _variable(inner: str, segments: list[str], text: str) -> Variable:
     """Adds the variable's segments to `segments`."""
-    path, _, pattern = inner.partition("=")
+    path, equals, pattern = inner.partition("=")
     if not _FIELD_PATH.fullmatch(path):
         raise TemplateError(f"{text!r} has the bad field path {path!r}")
-    parts = [_segment(part, text) for part in (pattern or ANY_SEGMENT).split("/")]
+    parts = [_segment(part, text) for part in (pattern if equals else ANY_SEGMENT).split("/")]
     start = len(segments)
     segments.extend(parts)
     end = None if parts[-1] == ANY_REST else len(segments)

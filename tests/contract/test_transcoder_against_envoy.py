@@ -1,4 +1,4 @@
-"""Our transcoder and Envoy's, before the same server, get the same requests: they differ exactly where the documentation says."""
+"""Our transcoder and Envoy's, before the same server, get the same requests and differ exactly where it is documented."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ async def test_both_part_where_it_is_documented(both: Both, name: str, request_:
 
 
 async def test_every_difference_is_in_the_document_with_its_reason() -> None:
-    rows = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \| (.+) \| (.+) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([a-z0-9-]+)` \| (.+) \| (.+) \| (.+) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE
+    )
 
     assert {row[0] for row in rows} == {*DIFFERENT, "error-shape"}
     assert all(cell.strip() for row in rows for cell in row)

@@ -39,7 +39,7 @@ def deep(levels: int) -> str:
 EQUAL = [
     *queries(
         "", "int32Value=5", "int32_value=-5", "int64Value=9223372036854775807", "uint64Value=18446744073709551615",
-        "doubleValue=1.5", "doubleValue=NaN", "doubleValue=-Infinity", "boolValue=true", "boolValue=1", "boolValue=TRUE",
+        "doubleValue=1.5", "doubleValue=NaN", "doubleValue=-Infinity", "boolValue=true", "boolValue=1", "boolValue=T",
         "boolValue=false", "stringValue=NSE:NIFTY%2050", "stringValue=", "stringValue=a%2Fb", "stringValue=a%2Bb",
         "bytesValue=AQID", "bytesValue=_-8", "bytesValue=%2B%2F8%3D", "colour=COLOUR_RED", "colour=2", "colour=-1",
         "part.name=x", "part.inner.size=7", "part.inner.inner.labels=a&part.inner.inner.labels=b", "optionalInt32=0",
@@ -75,8 +75,8 @@ EQUAL = [
     *bodies('{"name":"a"}', method="PATCH", target="/v1/segments/s/part?update_mask=name,inner.size"),
     *bodies("{}", method="PATCH", target="/v1/segments/s/part"),
     *get(*(f"/v1/segments/{segment}" for segment in (
-        "abc", "NSE:RELIANCE", "NSE:NIFTY%2050", "NSE%3ANIFTY%2050", "a%2Fb", "a%2fb", "NSE:NIFTY:inspect", "a:b:inspect",
-        "x:inspect", "x%3Ainspect", "x:unknown", "a;b=c", "a,b", "a@b", "caf%C3%A9", "~a.b-c_d", "a+b",
+        "abc", "NSE:RELIANCE", "NSE:NIFTY%2050", "NSE%3ANIFTY%2050", "a%2Fb", "a%2fb", "NSE:NIFTY:inspect",
+        "a:b:inspect", "x:inspect", "x%3Ainspect", "x:unknown", "a;b=c", "a,b", "a@b", "caf%C3%A9", "~a.b-c_d", "a+b",
     ))),
     *bodies('{"int32Value":1}', method="PUT", target="/v1/segments/s"),
     Request("DELETE", "/v1/segments/s"),
@@ -106,8 +106,8 @@ REFUSED_ALIKE = [
         "uint32Wrapper=-1", "renamedValue=x", "nope=1", "int32Value=1;int64Value=2",
     ),
     *bodies(
-        '{"int64Value":5.5}', '{"int32Value":2147483648}', '{"uint32Value":-1}', '{"doubleValue":"x"}', '{"boolValue":1}',
-        '{"stringValue":5}', '{"stringValue":"\\ud83d"}', '{"bytesValue":"!"}', '{"colour":"NOPE"}', '{"part":[]}',
+        '{"int64Value":5.5}', '{"int32Value":2147483648}', '{"uint32Value":-1}', '{"doubleValue":"x"}',
+        '{"boolValue":1}', '{"stringValue":5}', '{"stringValue":"\\ud83d"}', '{"bytesValue":"!"}', '{"colour":"NOPE"}', '{"part":[]}',
         '{"numberByNumber":{"x":"2"}}', '{"timestamp":"x"}', '{"timestamp":"0000-01-01T00:00:00Z"}',
         '{"duration":"1.5"}', '{"any":{"@type":"type.googleapis.com/nope","name":"x"}}',
         '{"choiceText":"a","choiceNumber":1}', "[]", '"x"', "5", "{", '{"a"', '{"int32Value":01}', '{"int32Value":NaN}',
@@ -120,7 +120,7 @@ REFUSED_ALIKE = [
     ),
     *bodies("5", target="/v1/everything/text"),
 ]  # fmt: skip
-"""Both refuse with the same HTTP status; Envoy says so in plain text, we in a google.rpc.Status that names the field."""
+"""Both refuse with the same HTTP status: Envoy in plain text, we in a google.rpc.Status that names the field."""
 
 DIFFERENT: dict[str, list[Request]] = {
     "wrong-method": [
@@ -148,9 +148,14 @@ DIFFERENT: dict[str, list[Request]] = {
     "broken-utf-8": [*queries("stringValue=%ff"), *get("/v1/segments/%ff")],
     "float": queries("floatValue=1.1"),
     "lenient-json": bodies(
-        '{"boolValue":"true"}', '{"colour":1.0}', '{"numbers":1}', '{"numbers":[null]}', '{"int32Value":1,}',
-        "{'int32Value':1}", '{"fieldMask":"string_value"}',
-    ),  # fmt: skip
+        '{"boolValue":"true"}',
+        '{"colour":1.0}',
+        '{"numbers":1}',
+        '{"numbers":[null]}',
+        '{"int32Value":1,}',
+        "{'int32Value':1}",
+        '{"fieldMask":"string_value"}',
+    ),
     "single-as-list": bodies("{}", target="/v1/everything/parts"),
     "media-type": [
         Request("POST", "/v1/everything", "{}", (("content-type", "text/plain"),)),

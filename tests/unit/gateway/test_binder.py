@@ -1,0 +1,121 @@
+"""From the parts of a request to its JSON value."""
+
+import pytest
+
+from gateway.transcoder.binder import MOST_VALUES, Binder, parse_json
+from gateway.transcoder.problem import BadRequest, Problem
+from gateway.transcoder.routes import Route
+
+Routes = dict[str, Route]
+
+
+def segments(path: str) -> list[str]:
+    return path.strip("/").split("/")
+
+
+def violations(error: pytest.ExceptionInfo[Problem]) -> list[str]:
+    return [item.field for item in error.value.violations]
+
+
+def test_parameters_become_fields(routes: Routes) -> None:
+    binder = Binder(routes["EchoQuery"])
+
+    value = binder.bind((), b"int32Value=5&part.inner.size=7&texts=a&texts=b&textByText[k]=v&boolValue=true", b"")
+
+    assert value == {
+        "int32Value": "5",
+        "part": {"inner": {"size": "7"}},
+        "texts": ["a", "b"],
+        "textByText": {"k": "v"},
+        "boolValue": True,
+    }
+
+
+def test_a_parameter_is_remembered_by_its_name_and_not_by_its_value(routes: Routes) -> None:
+    binder = Binder(routes["EchoQuery"])
+
+    values = [binder.bind((), query, b"") for query in (b"stringValue=a", b"stringValue=b", b"string_value=c")]
+
+    assert [value["stringValue"] for value in values] == ["a", "b", "c"]
+
+
+def test_every_wrong_parameter_is_named(routes: Routes) -> None:
+    with pytest.raises(BadRequest) as error:
+        Binder(routes["EchoQuery"]).bind((), b"nope=1&int32Value=x&colour=PURPLE&part.size=1&part.size=2", b"")
+
+    assert violations(error) == ["nope", "int32_value", "colour", "part.size"]
+
+
+def test_an_unknown_parameter_has_its_own_reason(routes: Routes) -> None:
+    with pytest.raises(BadRequest) as error:
+        Binder(routes["EchoQuery"]).bind((), b"pageSzie=1", b"")
+
+    assert (error.value.reason, error.value.metadata) == ("FIELD_UNKNOWN", {"field": "pageSzie"})
+
+
+def test_a_path_fills_nested_fields(routes: Routes) -> None:
+    value = Binder(routes["EchoNested"]).bind(segments("/v1/nested/a%20b/5"), b"part.labels=x", b"")
+
+    assert value == {"part": {"labels": ["x"], "name": "a b", "inner": {"size": "5"}}}
+
+
+@pytest.mark.parametrize("query", [b"part.name=x", b"part.inner.size=1"])
+def test_what_the_path_binds_may_not_be_a_parameter(routes: Routes, query: bytes) -> None:
+    with pytest.raises(BadRequest, match="may not be a parameter"):
+        Binder(routes["EchoNested"]).bind(segments("/v1/nested/a/5"), query, b"")
+
+
+def test_the_body_may_repeat_what_the_path_says(routes: Routes) -> None:
+    value = Binder(routes["PutSegment"]).bind(segments("/v1/segments/s"), b"", b'{"string_value":"s","int32Value":1}')
+
+    assert value == {"string_value": "s", "int32Value": 1}
+
+
+def test_the_body_may_not_contradict_the_path(routes: Routes) -> None:
+    with pytest.raises(BadRequest) as error:
+        Binder(routes["PutSegment"]).bind(segments("/v1/segments/s"), b"", b'{"stringValue":"other"}')
+
+    assert violations(error) == ["string_value"]
+
+
+def test_a_patch_without_mask_changes_what_its_body_names(routes: Routes) -> None:
+    binder = Binder(routes["PatchPart"])
+
+    value = binder.bind(segments("/v1/segments/s/part"), b"", b'{"name":"a","inner":{"size":"3"},"labels":[]}')
+
+    assert value["updateMask"] == "name,inner.size,labels"
+
+
+def test_a_given_mask_stays(routes: Routes) -> None:
+    value = Binder(routes["PatchPart"]).bind(segments("/v1/segments/s/part"), b"updateMask=size", b'{"name":"a"}')
+
+    assert value["updateMask"] == "size"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", "BODY_MALFORMED"),
+        (b"[1]", "VALIDATION_FAILED"),
+        (b'{"a":1}{', "BODY_MALFORMED"),
+        (b"\xff", "BODY_MALFORMED"),
+    ],
+)
+def test_a_body_that_is_no_object_is_refused(routes: Routes, body: bytes, reason: str) -> None:
+    with pytest.raises(Problem) as error:
+        Binder(routes["EchoBody"]).bind((), b"", body)
+
+    assert error.value.reason == reason
+    assert violations(error) == ["body"]
+
+
+def test_a_body_of_too_many_values_is_refused_before_it_is_read() -> None:
+    with pytest.raises(BadRequest, match="more than"):
+        parse_json(b"[" + b"1," * MOST_VALUES + b"1]")
+
+
+def test_a_path_segment_that_is_not_utf_8_is_refused(routes: Routes) -> None:
+    with pytest.raises(BadRequest) as error:
+        Binder(routes["EchoSegment"]).bind(["v1", "segments", "%ff"], b"", b"")
+
+    assert violations(error) == ["string_value"]
