@@ -11,12 +11,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from server.settings import SettingError, Settings, load
 
 DEVELOPMENT = "development"
 MIGRATION_URL = "MIGRATION_DATABASE_URL"
+ROLE_DATABASES = ("STRIKELINE_DATABASE_URL", "STRIKELINE_WORKER_DATABASE_URL", MIGRATION_URL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -147,7 +148,7 @@ def run_migrate(_: argparse.Namespace) -> int:
     """Brings the schema to the newest revision."""
     from server.store import migrate
 
-    url = os.environ.get(MIGRATION_URL)
+    url = _environment().get(MIGRATION_URL)
     if not url:
         raise SettingError(f"{MIGRATION_URL} is missing: PostgreSQL as the owner of the schema")
     migrate.upgrade(url)
@@ -174,9 +175,19 @@ def run_development(options: argparse.Namespace) -> int:
     return asyncio.run(run_dev(options))
 
 
+def _environment() -> Mapping[str, str]:
+    """The variables. Where they name neither a deployment nor a role's database, development's own complete them."""
+    kind = os.environ.get("STRIKELINE_ENVIRONMENT", DEVELOPMENT)
+    if kind != DEVELOPMENT or any(name in os.environ for name in ROLE_DATABASES):
+        return os.environ
+    from server.dev.environment import completed
+
+    return completed(os.environ)
+
+
 def _settings() -> Settings:
     """The settings; development makes what it lacks of keys."""
-    settings = load(Settings)
+    settings = load(Settings, _environment())
     if settings.environment != DEVELOPMENT or (settings.jwks and settings.stream_secret):
         return settings
     from server.dev.stack import default_directory

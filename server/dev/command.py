@@ -6,14 +6,16 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.dev import envoy, plan, welcome
+from server.dev.environment import published
 from server.dev.packages import StackError
 from server.dev.probes import answers_http
 from server.dev.stack import DEVELOPMENT, StackUrls, default_directory, urls_from_environment_or_stack
-from server.dev.supervisor import Child, Probe, ProgramError, Supervisor
+from server.dev.supervisor import Child, Probe, Program, ProgramError, Supervisor
 from server.dev.tokens import Identity
 
 READY_SECONDS = 60.0
@@ -28,12 +30,14 @@ def say(message: str) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--feed", choices=("synthetic", "replay", "none"), default="synthetic")
     parser.add_argument(
-        "--path", action="append", default=[], metavar="FILE[=INSTRUMENT]", help="file to replay; repeats"
+        "--feed", choices=("synthetic", "replay", "none"), default="synthetic", help="default: synthetic, a virtual day"
     )
-    parser.add_argument("--speed", help="times real time, or max")
-    parser.add_argument("--api", type=int, default=1, metavar="N", help="api processes behind Envoy")
+    parser.add_argument(
+        "--path", action="append", default=[], metavar="FILE[=INSTRUMENT]", help="recorded file to replay; repeats"
+    )
+    parser.add_argument("--speed", metavar="N", help="times real time, or max for a replay")
+    parser.add_argument("--api", type=int, default=1, metavar="N", help="api processes behind Envoy (default: 1)")
 
 
 async def run_dev(args: argparse.Namespace) -> int:
@@ -85,20 +89,31 @@ class _System:
         await _run_once("migrate", shared)
         await _run_once("account", shared, "create", "--user", USER, "--account", ACCOUNT)
         configuration = envoy.render(ports.envoy, identity.jwks, self.directory / "envoy.yaml")
-        async with Supervisor(self.directory / "logs", say) as supervisor:
-            children = [supervisor.start(program) for program in plan.programs(ports, shared, configuration)]
-            await _all_ready(children)
-            health = f"http://127.0.0.1:{ports.envoy.public}/v1/health"
-            await _until(answers_http(health), health)
-            feed = plan.Feed(self.args.feed, self.args.path, self.args.speed)
-            playing = None if feed.kind == "none" else supervisor.start(plan.feed_program(feed, shared, ports))
-            if playing:
-                await playing.wait_ready(READY_SECONDS)
-            token = identity.issue_token(USER, SCOPES)
-            print(welcome.text(ports, urls, self.directory / "logs", token), "ready", sep="\n\n", flush=True)
-            if playing:
-                await _tell_end(playing)
-            await asyncio.Event().wait()
+        programs = plan.programs(ports, shared, configuration)
+        with published(self.directory, shared, os.environ) as alone:
+            if not alone:
+                say(f"another system runs from {self.directory}: further commands go to that one")
+            async with Supervisor(self.directory / "logs", say) as supervisor:
+                await self._ready(supervisor, programs, ports)
+                playing = await self._play(supervisor, shared, ports)
+                token = identity.issue_token(USER, SCOPES)
+                print(welcome.text(ports, urls, self.directory / "logs", token), "ready", sep="\n\n", flush=True)
+                if playing:
+                    await _tell_end(playing)
+                await asyncio.Event().wait()
+
+    async def _ready(self, supervisor: Supervisor, programs: Sequence[Program], ports: plan.Ports) -> None:
+        await _all_ready([supervisor.start(program) for program in programs])
+        health = f"http://127.0.0.1:{ports.envoy.public}/v1/health"
+        await _until(answers_http(health), health)
+
+    async def _play(self, supervisor: Supervisor, shared: dict[str, str], ports: plan.Ports) -> Child | None:
+        feed = plan.Feed(self.args.feed, self.args.path, self.args.speed)
+        if feed.kind == "none":
+            return None
+        playing = supervisor.start(plan.feed_program(feed, shared, ports))
+        await playing.wait_ready(READY_SECONDS)
+        return playing
 
 
 async def _run_once(role: str, environment: dict[str, str], *arguments: str) -> None:
