@@ -40,13 +40,13 @@ SELECT number FROM strategies WHERE account = $1 AND strategy = $2;
 
 -- name: candles_ascending
 SELECT open_time, open, high, low, close, leg_count
-FROM m2m_candles
+FROM own_m2m_candles
 WHERE strategy = $1 AND open_time >= $2 AND open_time < $3
 ORDER BY open_time LIMIT $4;
 
 -- name: candles_descending
 SELECT open_time, open, high, low, close, leg_count
-FROM m2m_candles
+FROM own_m2m_candles
 WHERE strategy = $1 AND open_time >= $2 AND open_time < $3
 ORDER BY open_time DESC LIMIT $4;
 
