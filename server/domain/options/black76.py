@@ -94,6 +94,13 @@ def price(contracts: Contracts, volatility: ArrayLike) -> FloatArray:
         return contracts.intrinsic() + contracts.discount() * scale * value
 
 
+def distances(contracts: Contracts, volatility: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """d1 and d2: how many standard deviations the forward is above the strike, with and without the drift s/2."""
+    deviation = volatility * np.sqrt(contracts.years)
+    d1 = np.log(contracts.forward / contracts.strike) / deviation + 0.5 * deviation
+    return d1, d1 - deviation
+
+
 def forward_price(spot: ArrayLike, rate: ArrayLike, dividend_yield: ArrayLike, years: ArrayLike) -> FloatArray:
     """Forward by carry: S·e^((r − q)·T)."""
     return floats(spot) * np.exp((floats(rate) - floats(dividend_yield)) * floats(years))

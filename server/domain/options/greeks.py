@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from server.domain.options.arrays import BLOCK, BoolArray, FloatArray, floats
-from server.domain.options.black76 import Contracts, price
+from server.domain.options.black76 import Contracts, distances, positive, price
 from server.domain.options.normal import SQRT_HALF, SQRT_TWO_PI, scaled_complementary_error
 
 NAMES: Final = (
@@ -135,12 +135,11 @@ class _Terms:
 
 
 def _terms(contracts: Contracts, volatility: FloatArray) -> _Terms:
-    years = np.where(contracts.years > 0.0, contracts.years, np.nan)
-    sigma = np.where(volatility > 0.0, volatility, np.nan)
+    years = positive(contracts.years)
+    sigma = np.where(years > 0.0, positive(volatility), np.nan)
     root = np.sqrt(years)
     deviation = sigma * root
-    d1 = np.log(contracts.forward / contracts.strike) / deviation + 0.5 * deviation
-    d2 = d1 - deviation
+    d1, d2 = distances(contracts, sigma)
     pair = np.stack((d1, d2))
     bell = np.exp(-0.5 * (pair * pair))
     chances = _chances(contracts.call, pair, bell)

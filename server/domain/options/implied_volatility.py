@@ -129,7 +129,7 @@ def _bracketed(
         step = _step(deviation, kernel.ratio, goal, compared, np.where(upper, -slope, slope))
         moved = deviation + step
         inside = (moved >= low) & (moved <= high)
-        moved = np.where(inside, moved, _middle(low, high))
+        moved = np.where(active, np.where(inside, moved, _middle(low, high)), deviation)
         active &= ~(inside & (np.abs(step) <= _ENOUGH * deviation)) & (low < high)
         deviation = moved
         if not active.any():
