@@ -37,7 +37,7 @@ class Bars:
         await publish_bars(self.output, self.market.last_id, self.market.time, rows, **more)
 
     async def settled(self, hub):
-        topic = hub._bars_topic(hub_timeframe("1min"), closed_only=False)
+        topic = hub.intake.bars(hub_timeframe("1min"), closed_only=False)
         await topic.channel.reached((self.market.last_id,))
         await turn()
 

@@ -15,7 +15,7 @@ CYCLES = 10_000
 
 def leftovers(hub):
     """What must be zero when no stream is open."""
-    channels = hub._channels()
+    channels = hub.intake.channels()
     return {
         "open": hub.counts().open,
         "readers": sum(channel.readers for channel in channels),

@@ -34,7 +34,7 @@ class Strategy:
         await publish_samples(self.output, self.market.last_id, self.market.time, [row], [leg])
 
     async def settled(self, hub):
-        await hub._m2m.channel.reached((self.market.last_id,))
+        await hub.intake.m2m.channel.reached((self.market.last_id,))
         await turn()
 
 
@@ -174,4 +174,4 @@ async def test_nothing_is_followed_when_nobody_looks(hub, strategy):
         await one.take(2)
         await other.take(2)
 
-    assert hub._m2m._followed == {}
+    assert hub.intake.m2m._followed == {}

@@ -50,7 +50,7 @@ async def test_broken_connections_lose_nothing(hub, market, proxy, clock):
             await market.trade_randomly(10)
             await proxy.break_connections()
             await market.trade_randomly(10)
-        await until(client, clock, lambda: hub._ticks.channel.head.position[0] == market.last_id)
+        await until(client, clock, lambda: hub.intake.ticks.channel.head.position[0] == market.last_id)
         await settled(hub, market)
 
     assert violations_of([client.connection], market.source()) == []

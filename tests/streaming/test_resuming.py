@@ -219,3 +219,17 @@ async def test_token_whose_position_was_trimmed_has_expired(hub, market, redis, 
             await resumed.take(1)
 
     assert caught.value.reason == "RESUME_TOKEN_EXPIRED"
+
+
+async def test_hub_that_starts_behind_a_quiet_log_serves_old_tokens(make, market, redis, namespace):
+    await market.trade()
+    async with make() as first, ticks(first, market.keys) as client:
+        await client.take(2)
+    await MarketLog(redis, namespace).trim(f"{market.last_id.milliseconds + 1}-0")
+    async with make() as second, ticks(second, market.keys, behind(client.connection.last_token())) as resumed:
+        resumed.read()
+        await resumed.joined()
+        await market.trade()
+        await resumed.until(lambda: total(resumed) == 4)
+
+    assert resumed.kinds[0] == "subscribed"

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from server.domain.calendar import MarketCalendar
 from server.market.hub.clock import Clock
 from server.market.hub.notices import Condition
+from server.market.runs import Runs
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import stream_pb2
 
@@ -83,6 +84,11 @@ class FeedWatch:
     def degraded(self) -> bool:
         """Something that is needed is away."""
         return bool(self._away)
+
+    def restore(self, runs: Runs) -> None:
+        """Takes over runs of a checkpoint. One that lives has the usual time to show it."""
+        for run in runs:
+            self._runs[run.name] = _Run(run.source, run.market_time, self._clock.monotonic(), ended=not run.live)
 
     def hear(self, entry: log_pb2.LogEntry) -> None:
         """Takes in a log entry of a run, before its ticks are passed on."""

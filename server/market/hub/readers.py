@@ -34,11 +34,16 @@ class Health(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A stream and what is done with it. `lost` is called when entries were trimmed away before they were read."""
+    """A stream and what is done with it.
+
+    `skip` is told of a place up to which everything is known or gone, at start. `lost` is called when entries were
+    trimmed away before they were read.
+    """
 
     name: str
     stream: Stream
     handle: Callable[[EntryId, tuple[bytes, ...]], Awaitable[None]]
+    skip: Callable[[EntryId], None]
     lost: Callable[[], None]
 
 
@@ -60,8 +65,13 @@ class Reader:
         except Unavailable:
             self._health.away(self._source.name)
             return
+        self._source.skip(self.place)
         while self.place < newest and await self.step(block=0.0):
             pass
+        if self.place < newest and not self._failures:
+            # The newest entries are trimmed already, and what they said is in the database.
+            self.place = newest
+            self._source.skip(newest)
 
     async def run(self) -> None:
         """Reads until it is cancelled."""

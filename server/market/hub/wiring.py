@@ -9,7 +9,8 @@ from server.domain.errors import FailedPrecondition
 from server.market.checkpoints import unpack
 from server.market.hub.channel import QueueLimits
 from server.market.hub.clock import Clock
-from server.market.hub.hub import BookState, Hub, HubSettings, Logs, Stores
+from server.market.hub.hub import Hub, HubSettings
+from server.market.hub.intake import BookState, Logs, Stores
 from server.market.hub.position import EntryId
 from server.market.hub.redis_streams import ShardedLog, SlotLog
 from server.market.hub.strategies import StoredStrategies

@@ -1,0 +1,207 @@
+"""What the hub knows, and how each entry of the logs changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from server.domain.calendar import MarketCalendar, calendar_of
+from server.domain.timeframes import Timeframe
+from server.market.book import Book
+from server.market.hub.bars import BarsTopic
+from server.market.hub.board import Board
+from server.market.hub.channel import Channel, QueueLimits
+from server.market.hub.clock import Clock
+from server.market.hub.directory import Directory, Instruments
+from server.market.hub.feed import FeedWatch
+from server.market.hub.folding import Folder
+from server.market.hub.history import BarHistory
+from server.market.hub.m2m import M2mTopic, StrategyReader
+from server.market.hub.notices import Condition
+from server.market.hub.position import ORIGIN, EntryId, Position, replace
+from server.market.hub.readers import Reader, Source
+from server.market.hub.streams import Stream
+from server.market.hub.ticks import TicksTopic
+from server.market.records import BAR
+from server.market.sessions import SessionTable
+from server.store.bars import BarStore
+from strikeline.internal.v1 import log_pb2
+from strikeline.v1 import stream_pb2
+
+_MAIN_CALENDAR = "NSE"
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """The Redis streams: the merged log, and the worker's output by slot."""
+
+    log: Stream
+    bars: Sequence[Stream]
+    m2m: Sequence[Stream]
+
+
+@dataclass(frozen=True, slots=True)
+class BookState:
+    """A checkpoint of a part of the book: the log up to `place` is in its `sections`, base first."""
+
+    place: EntryId
+    sections: Sequence[Mapping[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What the hub reads from the database. `calendars` are by name; `book_states` reads the worker's checkpoints."""
+
+    instruments: Instruments
+    calendars: Mapping[str, MarketCalendar]
+    bars: BarStore
+    strategies: StrategyReader
+    book_states: Callable[[], Awaitable[Sequence[BookState]]]
+
+
+class Intake:
+    """Keeps the present state and passes events on to the channels of its topics. `wake` wakes every open stream."""
+
+    def __init__(
+        self,
+        logs: Logs,
+        stores: Stores,
+        limits: QueueLimits,
+        stale_after: float,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        self._logs, self._stores, self._limits, self._clock, self._wake = logs, stores, limits, clock, wake
+        sessions = SessionTable(stores.calendars)
+        self.book = Book(sessions)
+        self.directory = Directory(stores.instruments, sessions)
+        self.watch = FeedWatch(stores.calendars[_MAIN_CALENDAR], clock, stale_after, self._tell)
+        self.ticks = TicksTopic(logs.log, self._channel(1), self.book, self.directory)
+        self.m2m = M2mTopic(logs.m2m, self._channel(len(logs.m2m)), stores.strategies)
+        self._board = Board()
+        self._bars: dict[tuple[str, bool], BarsTopic] = {}
+        self._bars_head: tuple[Position, int] = ((ORIGIN,) * len(logs.bars), 0)
+
+    async def prepared(self) -> dict[str, Reader]:
+        """Reads the state and everything that the streams hold now; a Redis that is away is read later."""
+        await self.directory.load()
+        states = await self._stores.book_states()
+        for state in states:
+            for sections in state.sections:
+                self.book.restore(sections)
+        place = min((state.place for state in states), default=ORIGIN)
+        readers = self._readers(place)
+        self.watch.restore(self.book.runs)
+        for reader in readers.values():
+            await reader.catch_up()
+        for channel in self.channels():
+            channel.append(channel.head.position, channel.head.market_time or self.watch.market_time, None)
+        self._bars_head = (self._bars_head[0], self._bars_head[1] or self.watch.market_time)
+        return readers
+
+    def _readers(self, place: EntryId) -> dict[str, Reader]:
+        sources = [Source("log", self._logs.log, self._log_entry, self._log_skipped, self._lost)]
+        for slot, stream in enumerate(self._logs.bars):
+            skip = partial(self._bars_moved, slot, market_time=0)
+            sources.append(Source(f"bars-{slot}", stream, partial(self._bars_entry, slot), skip, self._lost))
+        for slot, stream in enumerate(self._logs.m2m):
+            skip = partial(self._m2m_skipped, slot)
+            sources.append(Source(f"m2m-{slot}", stream, partial(self._m2m_entry, slot), skip, self._lost))
+        places = [place] + [ORIGIN] * (len(sources) - 1)
+        return {
+            source.name: Reader(source, start, self.watch, self._clock)
+            for source, start in zip(sources, places, strict=True)
+        }
+
+    async def _log_entry(self, place: EntryId, payloads: tuple[bytes, ...]) -> None:
+        entries = [log_pb2.LogEntry.FromString(payload) for payload in payloads]
+        head = entries[0]
+        if head.kind == log_pb2.LOG_ENTRY_KIND_STRATEGY_CHANGED:
+            await self.directory.learn(np.array([leg.instrument for leg in head.strategy.legs], dtype=np.int32))
+            self.m2m.learn(head.strategy, self.directory.key)
+            self.ticks.channel.append((place,), 0, None)
+            return
+        self.watch.hear(head)
+        if head.kind == log_pb2.LOG_ENTRY_KIND_TICKS:
+            await self.ticks.apply(place, entries)
+        else:
+            self._run_marker(head)
+            self.ticks.channel.append((place,), head.market_time, None)
+        self.watch.look()
+
+    def _run_marker(self, entry: log_pb2.LogEntry) -> None:
+        if entry.kind == log_pb2.LOG_ENTRY_KIND_RUN_STARTED:
+            self.book.start_run(entry.run, entry.source)
+        else:
+            self.book.end_run(entry.run)
+
+    def _log_skipped(self, place: EntryId) -> None:
+        self.ticks.channel.append((place,), 0, None)
+
+    async def _bars_entry(self, slot: int, place: EntryId, payloads: tuple[bytes, ...]) -> None:
+        entry = log_pb2.BarsEntry.FromString(payloads[0])
+        self._board.apply(entry.run, np.frombuffer(entry.bars, BAR))
+        self._bars_moved(slot, place, market_time=entry.market_time)
+        for topic in self._bars.values():
+            topic.apply(slot, place, entry)
+            if entry.session_ended:
+                topic.channel.notices.add(
+                    stream_pb2.STREAM_CONDITION_MARKET_CLOSED, "the session is over", topic.channel.head
+                )
+        if entry.session_ended:
+            self._wake()
+
+    def _bars_moved(self, slot: int, place: EntryId, *, market_time: int) -> None:
+        position, known = self._bars_head
+        self._bars_head = (replace(position, slot, place), market_time or known)
+
+    def _m2m_skipped(self, slot: int, place: EntryId) -> None:
+        channel = self.m2m.channel
+        channel.append(replace(channel.head.position, slot, place), 0, None)
+
+    async def _m2m_entry(self, slot: int, place: EntryId, payloads: tuple[bytes, ...]) -> None:
+        # The legs that a sample names were told by the log, which may be read a little later.
+        await self.ticks.channel.reached((place,))
+        await self.m2m.apply(slot, place, log_pb2.M2mEntry.FromString(payloads[0]))
+
+    def bars(self, timeframe: Timeframe, *, closed_only: bool) -> BarsTopic:
+        """The topic of one timeframe, made at its first use."""
+        topic = self._bars.get((timeframe.name, closed_only))
+        if topic is None:
+            channel = self._channel(len(self._logs.bars))
+            position, market_time = self._bars_head
+            channel.append(position, market_time, None)
+            folder = Folder(timeframe, self._calendar_of)
+            history = BarHistory(self._stores.bars, self._calendar_of)
+            topic = self._bars[(timeframe.name, closed_only)] = BarsTopic(
+                self._logs.bars, channel, self._board, folder, history, self.directory.key,
+                closed_only=closed_only,
+            )  # fmt: skip
+        return topic
+
+    def _channel(self, streams: int) -> Channel:
+        return Channel(self._limits, self._clock, streams)
+
+    def channels(self) -> list[Channel]:
+        """The channels of all topics."""
+        return [self.ticks.channel, self.m2m.channel, *(topic.channel for topic in self._bars.values())]
+
+    def _calendar_of(self, instrument_id: int) -> MarketCalendar:
+        instrument = self.directory.instrument(instrument_id)
+        return self._stores.calendars[calendar_of(instrument.exchange) if instrument else _MAIN_CALENDAR]
+
+    def _tell(self, condition: Condition, detail: str) -> None:
+        closed = condition == stream_pb2.STREAM_CONDITION_MARKET_CLOSED
+        # Bars are told so by the worker, behind the session's last bar.
+        channels = [self.ticks.channel, self.m2m.channel] if closed else self.channels()
+        for channel in channels:
+            channel.notices.add(condition, detail, channel.head)
+        self._wake()
+
+    def _lost(self) -> None:
+        for channel in self.channels():
+            channel.restart()
+        self._wake()

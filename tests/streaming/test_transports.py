@@ -1,0 +1,99 @@
+"""The guarantees over every transport, through Envoy, with two api replicas, while processes are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from tests.streaming.checkers import violations_of
+from tests.streaming.transports import TRANSPORTS, ResumingClient, Subscription, events_of
+from tests.support.system import dev_system
+
+pytestmark = pytest.mark.slow
+
+SECONDS_TO_RECOVER = 5.0
+
+
+@pytest.fixture
+async def system(tmp_path, database, redis_url, namespace, market):
+    """Two api replicas, worker, gateway and Envoy; the test moves the market."""
+    arguments = ("--feed", "none", "--api", "2")
+    async with dev_system(tmp_path, database.owner_url, redis_url, namespace, *arguments) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def clients_of(system, market, transports=tuple(TRANSPORTS)):
+    """A resuming client for each transport, all started."""
+    subscription = Subscription(system.envoy, system.token(), tuple(market.keys))
+    async with contextlib.AsyncExitStack() as stack:
+        clients = {
+            name: await stack.enter_async_context(ResumingClient(TRANSPORTS[name], subscription)) for name in transports
+        }
+        for client in clients.values():
+            await client.until(lambda client=client: client.started)
+        yield clients
+
+
+async def trade_steadily(market, stop):
+    """Ticks every few milliseconds until told to stop."""
+    while not stop.is_set():
+        await market.trade_randomly(1)
+        await asyncio.sleep(0.005)
+
+
+async def test_all_transports_deliver_the_same_events(system, market):
+    async with clients_of(system, market) as clients:
+        await market.trade_randomly(300)
+        happened = sum(map(len, market.source().entries))
+        for client in clients.values():
+            await client.until(lambda client=client: client.event_count == happened)
+
+    for client in clients.values():
+        assert violations_of(client.history, market.source()) == []
+    one, *others = (events_of(client.history) for client in clients.values())
+    assert [events == one for events in others] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    "victim", [("server", "api"), ("-m gateway",), ("server", "worker")], ids=["api", "gateway", "worker"]
+)
+async def test_killed_process_costs_no_event_and_little_time(system, market, victim):
+    stop = asyncio.Event()
+    async with clients_of(system, market) as clients:
+        trading = asyncio.create_task(trade_steadily(market, stop))
+        await asyncio.sleep(0.5)
+        loop = asyncio.get_running_loop()
+        killed = loop.time()
+        system.kill(*victim)
+        await asyncio.sleep(SECONDS_TO_RECOVER)
+        stop.set()
+        await trading
+        happened = sum(map(len, market.source().entries))
+        for client in clients.values():
+            await client.until(lambda client=client: client.event_count == happened)
+
+    for name, client in clients.items():
+        assert violations_of(client.history, market.source()) == [], name
+        after = min(arrival for arrival in client.arrivals if arrival > killed + 0.2)
+        assert after - killed < SECONDS_TO_RECOVER, name
+
+
+async def test_connections_that_break_all_the_time_miss_nothing(system, market):
+    stop = asyncio.Event()
+    async with clients_of(system, market, ("grpc", "websocket")) as clients:
+        trading = asyncio.create_task(trade_steadily(market, stop))
+        for _ in range(3):
+            await asyncio.sleep(1.5)
+            system.kill("server", "api")
+        await asyncio.sleep(SECONDS_TO_RECOVER)
+        stop.set()
+        await trading
+        happened = sum(map(len, market.source().entries))
+        for client in clients.values():
+            await client.until(lambda client=client: client.event_count == happened)
+
+    for name, client in clients.items():
+        assert violations_of(client.history, market.source()) == [], name
