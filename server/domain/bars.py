@@ -72,8 +72,8 @@ def group_ticks(ticks: Rows, session_open: Integers, day: Integers, day_open: In
     if not len(ticks):
         return np.empty(0, BAR_STATE)
     order = np.lexsort((ticks["last_price"], ticks["row"], ticks["event_time"], ticks["instrument"]))
-    instrument, time = ticks["instrument"][order], ticks["event_time"][order]
-    opening = session_open[order]
+    ordered, opening = ticks[order], session_open[order]
+    instrument, time = ordered["instrument"], ordered["event_time"]
     minute = opening + (time - opening) // MINUTE_NS * MINUTE_NS
     first = np.flatnonzero(_changes(instrument) | _changes(minute))
     last = np.append(first[1:], len(order)) - 1
@@ -81,8 +81,8 @@ def group_ticks(ticks: Rows, session_open: Integers, day: Integers, day_open: In
     bars["flags"], bars["before"] = 0, ABSENT
     bars["instrument"], bars["open_time"] = instrument[first], minute[first]
     bars["day"], bars["day_open"] = day[order][first], day_open[order][first]
-    _fill_prices(bars, ticks[order], first, last)
-    _fill_volume(bars, ticks[order], first)
+    _fill_prices(bars, ordered, first, last)
+    _fill_volume(bars, ordered, first)
     return bars
 
 

@@ -120,23 +120,28 @@ class Book:
         allowed = self._allowed(run, ticks["instrument"])
         moved = np.zeros(len(ticks), dtype=np.bool_)
         located = self._sessions.locate(ticks["instrument"], ticks["event_time"])
-        for day in np.unique(located.day).tolist():
-            places = np.flatnonzero(allowed & (located.day == day))
-            if len(places):
-                moved[places] = self._apply_day(run, day, ticks[places], located.inside[places])
+        for day in sorted(set(located.day.tolist())):
+            chosen = allowed & (located.day == day)
+            if chosen.all():
+                return self._apply_day(run, day, ticks, located.inside)
+            if chosen.any():
+                moved[chosen] = self._apply_day(run, day, ticks[chosen], located.inside[chosen])
         return moved
 
     def _apply_day(self, run: Run, day: int, ticks: Rows, inside: Mask) -> Mask:
         numbers = ticks["instrument"]
         taken_over = self.records["run"][numbers] != run.index
-        newer = taken_over | _after(ticks, self.records[numbers])
+        newer = taken_over | _after(ticks, self.records["event_time"][numbers], self.records["row"][numbers])
         last = np.flatnonzero(np.append(numbers[1:] != numbers[:-1], True) & newer)
         turned = self.records["day"][numbers] != day
-        self._turn_day(np.unique(numbers[turned & newer]), day)
+        turned &= newer
+        if turned.any():
+            self._turn_day(np.unique(numbers[turned]), day)
         same_day = self.records["day"][numbers] == day
-        self._fold_day(ticks[inside & same_day])
+        counted = inside & same_day & (ticks["last_price"] != ABSENT)
+        self._fold_day(ticks if counted.all() else ticks[counted])
         self._move(run, ticks[last])
-        self._close_prices(ticks[inside & newer & same_day])
+        self._close_prices(numbers, ticks["last_price"], counted & newer)
         moved: Mask = newer
         return moved
 
@@ -149,8 +154,6 @@ class Book:
         return allowed
 
     def _turn_day(self, numbers: NDArray[np.int32], day: int) -> None:
-        if not len(numbers):
-            return
         rows = self.records[numbers]
         follows = rows["day"] == self._sessions.previous_days(numbers, day)
         rows["previous_close"] = np.where(follows, rows["session_price"], ABSENT)
@@ -160,7 +163,6 @@ class Book:
         self.records[numbers] = rows
 
     def _fold_day(self, ticks: Rows) -> None:
-        ticks = ticks[ticks["last_price"] != ABSENT]
         if not len(ticks):
             return
         numbers = ticks["instrument"]
@@ -186,17 +188,16 @@ class Book:
         self.records[numbers] = rows
         self._touched.update(numbers.tolist())
 
-    def _close_prices(self, ticks: Rows) -> None:
-        ticks = ticks[ticks["last_price"] != ABSENT]
-        numbers = ticks["instrument"]
-        last = np.append(numbers[1:] != numbers[:-1], True) if len(numbers) else np.empty(0, np.bool_)
-        self.records["session_price"][numbers[last]] = ticks["last_price"][last]
+    def _close_prices(self, numbers: NDArray[np.int32], price: Numbers, counted: Mask) -> None:
+        # Of several values for one place numpy keeps the last, and the ticks of an instrument are ascending.
+        self.records["session_price"][numbers[counted]] = price[counted]
 
     def _apply_depths(self, run: Run, depths: Rows) -> None:
         self._grow(int(depths["instrument"].max()) + 1)
-        known = self.depths[depths["instrument"]]
-        newer = _after(depths, known) | (known["event_time"] > run.market_time)
-        chosen = depths[newer & self._allowed(run, depths["instrument"])]
+        numbers = depths["instrument"]
+        time, row = self.depths["event_time"][numbers], self.depths["row"][numbers]
+        newer = (_after(depths, time, row) | (time > run.market_time)) & self._allowed(run, numbers)
+        chosen = depths if newer.all() else depths[newer]
         self.depths[chosen["instrument"]] = chosen
         self._touched_depths.update(chosen["instrument"].tolist())
 
@@ -225,10 +226,9 @@ def _empty(size: int) -> Rows:
     return rows
 
 
-def _after(ticks: Rows, rows: Rows) -> Mask:
-    time, known = ticks["event_time"], rows["event_time"]
-    mask: Mask = (time > known) | ((time == known) & (ticks["row"] > rows["row"]))
-    return mask
+def _after(ticks: Rows, time: Numbers, row: Numbers) -> Mask:
+    later: Mask = (ticks["event_time"] > time) | ((ticks["event_time"] == time) & (ticks["row"] > row))
+    return later
 
 
 def _before(ticks: Rows, time: Numbers, row: Numbers) -> Mask:

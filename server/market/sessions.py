@@ -74,10 +74,10 @@ class SessionTable:
 
     def unknown(self, instruments: NDArray[np.int32]) -> list[int]:
         """The numbers among them that were not registered."""
-        numbers = np.unique(instruments)
-        inside = numbers < len(self._calendar)
-        known = inside & (self._calendar[np.where(inside, numbers, 0)] != _UNKNOWN)
-        return [int(number) for number in numbers[~known]]
+        inside = instruments < len(self._calendar)
+        known = self._calendar[instruments if inside.all() else np.where(inside, instruments, 0)] != _UNKNOWN
+        known &= inside
+        return [] if known.all() else np.unique(instruments[~known]).tolist()
 
     def has_volume(self, instruments: NDArray[np.int32]) -> Mask:
         """Which of the instruments trade: an index has no volume."""

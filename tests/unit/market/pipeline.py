@@ -200,7 +200,7 @@ def _day(number: int, opening: int, day: list[Tick]) -> Iterable[tuple[tuple[int
     for minute in sorted({(row.event_time - opening) // MINUTE_NS for row in day}):
         inside = [row for row in day if (row.event_time - opening) // MINUTE_NS == minute]
         volume = ABSENT
-        cumulative = [row.volume for row in inside if row in counted]
+        cumulative = [row.volume for row in inside if row.volume != ABSENT and number != INDEX]
         if cumulative:
             volume = max(0, max(cumulative) - highest)
             highest = max(highest, *cumulative)

@@ -219,7 +219,7 @@ async def drive(worker: Worker, plan: list[list[Tick]], data: st.DataObject) -> 
     await worker.commit()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(markets(), st.data())
 async def test_bars_equal_the_definition(market, data):
     worker = Worker()
@@ -233,7 +233,7 @@ async def test_bars_equal_the_definition(market, data):
     assert worker.stored() == oracle(market)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(markets(), st.data())
 async def test_what_is_published_last_of_a_bar_is_what_is_stored(market, data):
     worker = Worker()
