@@ -61,7 +61,7 @@ CREATE TABLE instruments (
     CONSTRAINT instruments_freeze_quantity_check CHECK (freeze_quantity > 0),
     CONSTRAINT instruments_provenance_check CHECK (provenance IN ('kite', 'synthetic', 'replay', 'seed'))
 );
-CREATE INDEX instruments_search_text_idx ON instruments USING gin (search_text gin_trgm_ops) WITH (fastupdate = off);
+CREATE INDEX instruments_search_text_idx ON instruments USING gin (search_text gin_trgm_ops);
 CREATE INDEX instruments_prefix_idx ON instruments (tradingsymbol text_pattern_ops);
 CREATE INDEX instruments_contract_idx ON instruments (underlying, expiry, strike, kind) WHERE expiry IS NOT NULL;
 CREATE INDEX instruments_token_idx ON instruments (token) WHERE token IS NOT NULL;
