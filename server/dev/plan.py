@@ -50,7 +50,7 @@ class Ports:
 def choose_ports(apis: int, environment: Mapping[str, str] = os.environ) -> Ports:
     """Reads the fixed ports from the environment and finds free ones for what only machines read.
 
-    Raises PortTakenError that names the port and its variable.
+    STRIKELINE_METRICS_PORT and STRIKELINE_ENVOY_ADMIN_PORT say where the search for those begins. Raises PortTakenError that names the port and its variable.
     """
     public = _required("STRIKELINE_ENVOY_PORT", 8080, environment)
     gateway = _required("STRIKELINE_GATEWAY_PORT", 8081, environment)
@@ -58,12 +58,13 @@ def choose_ports(apis: int, environment: Mapping[str, str] = os.environ) -> Port
     more = [_free_from(first + 1 + number) for number in range(apis - 1)]
     names = ["worker", "feed", "gateway", *(f"api-{number + 1}" for number in range(apis))]
     metrics: dict[str, int] = {}
-    port = FIRST_METRICS_PORT
+    port = int(environment.get("STRIKELINE_METRICS_PORT", FIRST_METRICS_PORT))
     for name in names:
         port = _free_from(port)
         metrics[name] = port
         port += 1
-    return Ports(EnvoyPorts(public, _free_from(ADMIN_PORT), gateway, (first, *more)), metrics)
+    admin = _free_from(int(environment.get("STRIKELINE_ENVOY_ADMIN_PORT", ADMIN_PORT)))
+    return Ports(EnvoyPorts(public, admin, gateway, (first, *more)), metrics)
 
 
 def _required(variable: str, default: int, environment: Mapping[str, str]) -> int:

@@ -95,7 +95,7 @@ async def dev_system(
     more: Mapping[str, str] | None = None,
 ) -> AsyncIterator[DevSystem]:
     """Starts the system, waits for `ready`, and stops it with Ctrl-C at the end."""
-    ports = free_ports(3)
+    ports = free_ports(5)
     environment = {
         **os.environ,
         "DATABASE_URL": database_url,
@@ -105,6 +105,9 @@ async def dev_system(
         "STRIKELINE_ENVOY_PORT": str(ports[0]),
         "STRIKELINE_GATEWAY_PORT": str(ports[1]),
         "STRIKELINE_GRPC_PORT": str(ports[2]),
+        # Systems that start at the same moment would find the same ports free.
+        "STRIKELINE_METRICS_PORT": str(ports[3]),
+        "STRIKELINE_ENVOY_ADMIN_PORT": str(ports[4]),
         **(more or {}),
     }
     output = directory / "output.txt"
@@ -120,7 +123,7 @@ async def dev_system(
             stderr=file,
             start_new_session=True,
         )
-    addresses = [f"127.0.0.1:{port}" for port in ports]
+    addresses = [f"127.0.0.1:{port}" for port in ports[:3]]
     system = DevSystem(process, *addresses, output, directory, environment)
     try:
         await system.printed("^ready$")
