@@ -50,7 +50,8 @@ class Ports:
 def choose_ports(apis: int, environment: Mapping[str, str] = os.environ) -> Ports:
     """Reads the fixed ports from the environment and finds free ones for what only machines read.
 
-    STRIKELINE_METRICS_PORT and STRIKELINE_ENVOY_ADMIN_PORT say where the search for those begins. Raises PortTakenError that names the port and its variable.
+    STRIKELINE_METRICS_PORT and STRIKELINE_ENVOY_ADMIN_PORT say where the search for those begins. Raises PortTakenError
+    that names the port and its variable.
     """
     public = _required("STRIKELINE_ENVOY_PORT", 8080, environment)
     gateway = _required("STRIKELINE_GATEWAY_PORT", 8081, environment)
