@@ -93,7 +93,7 @@ def finite_speed(text: str) -> float:
 
 def run_api(_: argparse.Namespace) -> int:
     """The api role."""
-    from server.app import ApiApp
+    from server.app.api import ApiApp
 
     settings = _settings()
 
@@ -107,7 +107,7 @@ def run_api(_: argparse.Namespace) -> int:
 
 def run_worker(_: argparse.Namespace) -> int:
     """The worker role."""
-    from server.app import WorkerApp
+    from server.app.worker import WorkerApp
 
     settings = _settings()
 
@@ -121,7 +121,7 @@ def run_worker(_: argparse.Namespace) -> int:
 
 def run_feed(options: argparse.Namespace) -> int:
     """The feed role. A finished replay prints what it sent."""
-    from server.app import FeedApp
+    from server.app.feed import FeedApp
     from server.market.feeds.run import FeedConfig
     from server.market.feeds.synthetic.runner import SyntheticPlan
 
@@ -158,7 +158,7 @@ def run_migrate(_: argparse.Namespace) -> int:
 
 def run_account(options: argparse.Namespace) -> int:
     """Creates an account. Prints its id alone."""
-    from server.app import create_account
+    from server.app.accounts import create_account
 
     settings = _settings()
 

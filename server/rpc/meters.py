@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from server.rpc.telemetry import SECONDS
+from server.rpc.measures import SECONDS
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -12,10 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from server.rpc.call import Call
 from server.rpc.logs import FIELDS
+from server.rpc.measures import SECONDS
 
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-LAG_INTERVAL = 0.25
 _LEVELS = {
     grpc.StatusCode.INTERNAL: logging.ERROR,
     grpc.StatusCode.UNKNOWN: logging.ERROR,
@@ -115,25 +112,3 @@ class MethodTelemetry:
         # Made directly: `Logger.info` would search the stack for the calling line, which says nothing here.
         record = self._log.makeRecord(self._log.name, level, __file__, 0, "call", (), None, extra={FIELDS: fields})
         self._log.handle(record)
-
-
-class LoopLag:
-    """Measures how late the event loop is, which is what every call waits for."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._lag = Histogram(
-            "strikeline_loop_lag_seconds", "Lateness of the event loop", buckets=LAG_SECONDS, registry=registry
-        )
-
-    async def run(self) -> None:
-        """Samples until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + LAG_INTERVAL
-            await asyncio.sleep(LAG_INTERVAL)
-            self._lag.observe(max(0.0, loop.time() - due))
-
-
-def watch(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:
-    """A gauge `strikeline_<name>` that is read when metrics are collected."""
-    Gauge(f"strikeline_{name}", text, registry=registry).set_function(read)

@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 import pytest
 
-from server.app import ApiApp
+from server.app.api import ApiApp
 from server.contract.methods import load_contract
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.prices import scale_price

@@ -15,7 +15,7 @@ from gateway.open_streams import OpenStreams
 from gateway.serve import make_server
 from gateway.settings import GatewaySettings
 from gateway.upstream import connect
-from server.app import ApiApp
+from server.app.api import ApiApp
 from server.contract.methods import load_contract
 from server.contract.testing.grpc_calls import GrpcCaller
 from server.contract.testing.system import Signer, System

@@ -14,7 +14,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from server.app import ApiApp, create_account
+from server.app.accounts import create_account
+from server.app.api import ApiApp
 from server.domain.errors import AlreadyExists, FailedPrecondition, Unavailable
 from server.settings import SettingError
 from strikeline.v1 import market_data_service_pb2 as market

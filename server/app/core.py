@@ -1,0 +1,110 @@
+"""What every role has: connections, measurements, background tasks, and a name among the processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from server import checks
+from server.domain.calendar import MarketCalendar
+from server.domain.errors import StrikelineError
+from server.market.hub.clock import SystemClock
+from server.market.hub.supervisor import Supervisor
+from server.rpc.measures import LoopLag, watch
+from server.settings import Settings
+from server.store.calendar import CalendarStore
+from server.store.database import Database
+from server.store.presence import PresenceStore
+from server.store.redis import RedisClient, open_redis
+
+CALENDARS = ("NSE", "MCX", "CDS")
+PRESENCE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Core:
+    """What every role has: connections, measurements, background tasks, and its name among the processes."""
+
+    settings: Settings
+    instance: str
+    database: Database
+    redis: RedisClient
+    registry: CollectorRegistry
+    supervisor: Supervisor
+
+
+@contextlib.asynccontextmanager
+async def open_core(settings: Settings, role: str, url: str, statement_timeout: float) -> AsyncIterator[Core]:
+    """Connects a role. Raises SettingError for settings that it refuses, StrikelineError when the database is away."""
+    checks.check_settings(settings, role=role)
+    registry = _registry()
+    instance = settings.instance or f"{socket.gethostname()}-{os.getpid()}"
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            Database.open(
+                url,
+                size=settings.pool_size,
+                acquire_timeout=settings.pool_acquire_timeout,
+                statement_timeout=statement_timeout,
+                application_name=f"strikeline-{role}",
+                allow_superuser=settings.environment == checks.DEVELOPMENT,
+            )
+        )
+        redis = await stack.enter_async_context(open_redis(settings.redis_url, settings.redis_timeout))
+        supervisor = await stack.enter_async_context(Supervisor(SystemClock()))
+        core = Core(settings, instance, database, redis, registry, supervisor)
+        _measure(core)
+        await stack.enter_async_context(_present(core, role))
+        yield core
+
+
+def _registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def _measure(core: Core) -> None:
+    pool = core.database.pool_state
+    watch(core.registry, "pool_limit", "Most database connections", lambda: pool().limit)
+    watch(core.registry, "pool_in_use", "Database connections in use", lambda: pool().in_use)
+    watch(core.registry, "pool_idle", "Database connections that lie idle", lambda: pool().idle)
+    watch(core.registry, "pool_waiting", "Callers that wait for a connection", lambda: pool().waiting)
+    core.supervisor.start("loop-lag", LoopLag(core.registry).run)
+    states = core.supervisor
+    watch(core.registry, "tasks_failing", "Tasks that do not run", lambda: sum(not t.running for t in states.states))
+
+
+@contextlib.asynccontextmanager
+async def _present(core: Core, role: str) -> AsyncIterator[None]:
+    """Says while the block runs that this process is alive."""
+    presence, clock = PresenceStore(core.redis, core.settings.namespace), SystemClock()
+
+    async def announce() -> None:
+        while True:
+            await presence.announce(role, core.instance)
+            await clock.sleep(PRESENCE_SECONDS)
+
+    core.supervisor.start("presence", announce)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(StrikelineError):
+            await presence.leave(role, core.instance)
+
+
+async def load_calendars(database: Database) -> Mapping[str, MarketCalendar]:
+    """The market calendars by name. Raises NotFound when the database lacks one."""
+    store = CalendarStore(database)
+    return {name: await store.load(name) for name in CALENDARS}
