@@ -175,7 +175,7 @@ def _fill(values: FloatArray, contracts: Contracts, volatility: FloatArray) -> N
     _second_order(values, contracts, terms)
     spotless = contracts.underlying == contracts.forward
     if spotless.any():
-        worth = price(contracts, volatility)
+        worth = price(contracts, terms.sigma)
         values[_RHO] = np.where(spotless, -_POINT * contracts.years * worth, values[_RHO])
 
 

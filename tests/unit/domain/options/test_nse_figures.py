@@ -1,0 +1,107 @@
+"""The exchange's own figures: its implied volatilities under its convention, its totals, and max pain on its chains."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.domain.options.arrays import total
+from server.domain.options.conventions import Convention, contracts_under
+from server.domain.options.implied_volatility import implied_volatility
+from server.domain.options.max_pain import max_pain
+from server.domain.options.put_call_ratio import put_call_ratio
+from tests.support.nse import SiteChain, index_and_stock_files, read_chain, read_stocks
+
+STALE = {"NIFTY", "BANKNIFTY"}
+"""Their files of July 2025 carry last prices older than the spot."""
+
+
+@pytest.fixture(scope="module")
+def chains(shared_data: Path) -> list[SiteChain]:
+    return [*(read_chain(path) for path in index_and_stock_files(shared_data)), *read_stocks(shared_data)]
+
+
+def median_difference(chain: SiteChain, shift: float = 0.0) -> float:
+    """Median |ours − the site's| in volatility points, within 5 % of spot."""
+    quotes = chain.quotes()
+    spot = quotes["spot"] + shift
+    contracts = contracts_under(
+        Convention.NSE, call=quotes["call"], strike=quotes["strike"], years=quotes["years"], spot=spot
+    )
+    compared = (np.abs(quotes["strike"] / quotes["spot"] - 1.0) <= 0.05) & (quotes["site_iv"] > 0.0)
+    compared &= quotes["years"] > 0.0
+    found = implied_volatility(contracts, quotes["price"])
+    return float(np.nanmedian(np.abs(found - quotes["site_iv"])[compared]) * 100.0)
+
+
+def is_stale(chain: SiteChain) -> bool:
+    return chain.symbol in STALE and chain.day.year == 2025
+
+
+def test_volatilities_are_the_exchanges_on_all_stocks_and_the_index_files_of_2022(chains: list[SiteChain]) -> None:
+    compared = {(chain.symbol, chain.day): median_difference(chain) for chain in chains if not is_stale(chain)}
+
+    assert len(compared) == 117
+    assert {key: value for key, value in compared.items() if not value <= 0.01} == {}
+
+
+def test_volatilities_of_stale_index_files_agree_after_a_shift_of_the_spot(
+    chains: list[SiteChain], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shifts = np.arange(-60.0, 20.5, 1.0)
+    for chain in filter(is_stale, chains):
+        medians = [median_difference(chain, shift) for shift in shifts]
+        best = int(np.argmin(medians))
+
+        with capsys.disabled():
+            print(
+                f"\n{chain.symbol} {chain.day}: median {median_difference(chain):.3f} volatility points, "
+                f"{medians[best]:.3f} at a spot shifted by {shifts[best]:+.0f}"
+            )
+        assert medians[best] <= median_difference(chain)
+
+
+@pytest.mark.parametrize("side", ["call", "put"])
+@pytest.mark.parametrize(("figure", "field"), [("oi", "totOI"), ("volume", "totVol")])
+def test_totals_of_the_nearest_expiry_are_the_exchanges(
+    chains: list[SiteChain], side: str, figure: str, field: str
+) -> None:
+    theirs = [chain.nearest["CE" if side == "call" else "PE"][field] for chain in chains]
+
+    assert [total(chain.nearest_expiry()[f"{side}_{figure}"]) for chain in chains] == theirs
+
+
+def test_put_call_ratio_is_that_of_the_exchanges_totals(chains: list[SiteChain]) -> None:
+    for chain in chains:
+        columns = chain.nearest_expiry()
+
+        assert put_call_ratio(columns["put_oi"], columns["call_oi"]) == pytest.approx(
+            chain.nearest["PE"]["totOI"] / chain.nearest["CE"]["totOI"], rel=1e-12
+        )
+
+
+def test_max_pain_of_every_chain_is_the_brute_forces(chains: list[SiteChain]) -> None:
+    for chain in chains:
+        columns = chain.nearest_expiry()
+        strikes, calls, puts = columns["strike"], columns["call_oi"], columns["put_oi"]
+
+        found = max_pain(strikes, calls, puts)
+
+        assert found == brute_force(strikes, np.nan_to_num(calls), np.nan_to_num(puts))
+
+
+def brute_force(strikes: np.ndarray, calls: np.ndarray, puts: np.ndarray) -> float:
+    def payout(price: float) -> float:
+        return sum(
+            max(0.0, price - strike) * call + max(0.0, strike - price) * put
+            for strike, call, put in zip(strikes.tolist(), calls.tolist(), puts.tolist(), strict=True)
+        )
+
+    return min(strikes.tolist(), key=lambda strike: (payout(strike), strike))
+
+
+def test_expiries_of_the_site_are_read(chains: list[SiteChain]) -> None:
+    nifty = next(chain for chain in chains if chain.symbol == "NIFTY" and chain.day == date(2025, 7, 17))
+
+    assert nifty.expiries()[:2] == [date(2025, 7, 17), date(2025, 7, 24)]
