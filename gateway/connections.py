@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from starlette.types import Scope
@@ -31,7 +33,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Every request of the connection gets the function."""
         super().on_message_begin()
-        cast("Scope", self.scope)[_KEY] = self.transport.abort
+        cast("Scope", self.scope)[_KEY] = partial(_abort, self.transport)
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
@@ -41,7 +43,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """The application starts after this returns, so it finds the function."""
         super().handle_connect(event)
         if self.response.status_code == 101:
-            cast("Scope", self.scope)[_KEY] = self.transport.abort
+            cast("Scope", self.scope)[_KEY] = partial(_abort, self.transport)
 
     async def send(self, message: ASGISendEvent) -> None:
         """A refused handshake is complete too; without this uvicorn logs an error for each."""
@@ -53,6 +55,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 def aborter(scope: Scope) -> Callable[[], None]:
     """What aborts the connection of a request; does nothing under another server."""
     return cast("Callable[[], None]", scope.get(_KEY, _nothing))
+
+
+def _abort(transport: asyncio.Transport) -> None:
+    """Drops what waits here and in the kernel, and tells the peer by a reset."""
+    no_linger = struct.pack("ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+    transport.abort()
 
 
 def _nothing() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+
+_POLL_SECONDS = 0.02
 
 
 class OpenStreams:
@@ -25,8 +28,12 @@ class OpenStreams:
         finally:
             self._ends.discard(end)
 
-    def drain(self) -> None:
-        """Ends all, so that their clients resume elsewhere."""
+    async def drain(self, grace: float) -> None:
+        """Ends all, so that their clients resume elsewhere, and waits at most `grace` seconds until they have ended."""
         self.draining = True
         for end in tuple(self._ends):
             end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self._ends:
+                    await asyncio.sleep(_POLL_SECONDS)

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 class Server(uvicorn.Server):
     """On shutdown it first ends the streams, whose clients resume elsewhere, then waits for the other requests."""
 
-    def __init__(self, config: uvicorn.Config, open_streams: OpenStreams) -> None:
+    def __init__(self, config: uvicorn.Config, open_streams: OpenStreams, grace: float) -> None:
+        """`grace`: seconds that open streams have to end properly."""
         super().__init__(config)
         self._open_streams = open_streams
+        self._grace = grace
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn after a signal."""
-        self._open_streams.drain()
+        await self._open_streams.drain(self._grace)
         await super().shutdown(sockets)
 
 
@@ -52,4 +54,4 @@ def make_server(app: FastAPI, settings: GatewaySettings, open_streams: OpenStrea
         timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, round(settings.drain_grace)),
     )
-    return Server(config, open_streams)
+    return Server(config, open_streams, settings.drain_grace)

@@ -18,32 +18,49 @@ class Disconnected(Exception):
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
-    """The whole body.
-
-    Raises Problem (413, 504) and Disconnected; reads no further than the limit.
-    """
+    """The whole body. Raises Problem (413, 504) and Disconnected."""
     length = headers.get(b"content-length")
-    if length is not None and int(length) > limit:
-        raise body_too_large(limit)
-    parts: list[bytes] = []
-    size = 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Disconnected
-                part: bytes = message.get("body", b"")
-                size += len(part)
-                if size > limit:
-                    raise body_too_large(limit)
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
+            if length is not None and int(length) > limit:
+                await _discard(receive, limit)
+                raise body_too_large(limit)
+            return await _collect(receive, limit)
     except TimeoutError as error:
         raise Problem(
             "DEADLINE_EXCEEDED", f"the body took longer than {BODY_TIMEOUT:.0f} s", headers=[(b"connection", b"close")]
         ) from error
+
+
+async def _collect(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        part, more = await _part(receive)
+        size += len(part)
+        if size > limit:
+            parts.clear()
+            if more:
+                await _discard(receive, limit)
+            raise body_too_large(limit)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _discard(receive: Receive, most: int) -> None:
+    """Reads on for a while: a client that still sends when the connection closes would not see the answer."""
+    more = True
+    while more and most > 0:
+        part, more = await _part(receive)
+        most -= len(part)
+
+
+async def _part(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def check_media_type(headers: Mapping[bytes, bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -47,12 +48,18 @@ def blueprint_of(everything: Everything) -> Blueprint:
     return Blueprint(load_contract(files), load_catalogue(), everything.descriptors, everything.descriptors)
 
 
+@functools.cache
+def own_blueprint() -> Blueprint:
+    """Strikeline's contract, read once for all tests."""
+    return Blueprint.read()
+
+
 @contextlib.asynccontextmanager
 async def running_gateway(
     upstream: str, blueprint: Blueprint | None = None, settings: GatewaySettings | None = None
 ) -> AsyncIterator[RunningGateway]:
     """Runs a gateway while the block runs. Without a blueprint it serves Strikeline's own contract."""
-    blueprint = blueprint or Blueprint.read()
+    blueprint = blueprint or own_blueprint()
     settings = settings or GatewaySettings(environment="development")
     open_streams = OpenStreams()
     with socket.socket() as listener:

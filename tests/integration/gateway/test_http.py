@@ -1,0 +1,189 @@
+"""Unary calls over HTTP, with what every answer carries."""
+
+import json
+import time
+
+import httpx
+import pytest
+
+from gateway.settings import GatewaySettings
+from server.rpc.call import Principal
+from tests.integration.gateway.servicers import Api, Probes, running_api
+from tests.support.gateway import RunningGateway, running_gateway
+
+QUOTE = "/v1/quotes:batchGet?instruments=NSE:NIFTY%2050"
+SECURITY = {
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "x-xss-protection": "1; mode=block",
+    "referrer-policy": "strict-origin-when-cross-origin",
+    "permissions-policy": "geolocation=(), microphone=(), camera=()",
+}
+
+
+def reason(response: httpx.Response) -> str:
+    return response.json()["details"][0]["reason"]
+
+
+async def test_a_call_is_answered_with_quota_and_time(client: httpx.AsyncClient) -> None:
+    response = await client.get(QUOTE, headers={"x-correlation-id": "desk-4711"})
+
+    assert response.status_code == 200
+    assert response.json() == {"quotes": [{"instrument": "NSE:NIFTY 50", "lastPrice": 101.5, "stale": False}]}
+    assert response.headers["x-correlation-id"] == "desk-4711"
+    assert float(response.headers["x-process-time"]) < 5
+    assert int(response.headers["ratelimit-limit"]) > 0
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_proto_names_on_request(client: httpx.AsyncClient) -> None:
+    response = await client.get(QUOTE, headers={"accept": "application/json; names=proto"})
+
+    assert "last_price" in response.json()["quotes"][0]
+
+
+@pytest.mark.parametrize("target", [QUOTE, "/v1/nosuch", "/v1/quotes:batchGet?nope=1", "/v1/bars", "/healthz", "/docs"])
+async def test_every_answer_has_the_security_headers(client: httpx.AsyncClient, target: str) -> None:
+    response = await client.get(target)
+
+    assert {name: response.headers.get(name) for name in SECURITY} == SECURITY
+    assert "default-src 'self'" in response.headers["content-security-policy"]
+    assert "server" not in response.headers
+    assert "x-powered-by" not in response.headers
+
+
+async def test_a_correlation_id_that_would_disturb_the_log_is_replaced(client: httpx.AsyncClient) -> None:
+    response = await client.get(QUOTE, headers={"x-correlation-id": 'a"b c'})
+
+    assert len(response.headers["x-correlation-id"]) == 32
+
+
+async def test_a_call_without_credential_is_challenged(gateway: RunningGateway) -> None:
+    async with httpx.AsyncClient(base_url=gateway.http) as anonymous:
+        response = await anonymous.get(QUOTE)
+
+    assert (response.status_code, reason(response)) == (401, "CREDENTIAL_MISSING")
+    assert response.headers["www-authenticate"] == 'Bearer realm="strikeline"'
+    assert response.json()["details"][-1]["requestId"] == response.headers["x-correlation-id"]
+
+
+async def test_a_session_cannot_be_brought_by_a_header(gateway: RunningGateway, api: Api) -> None:
+    demo = Principal("demo", frozenset({"read"}), frozenset(), None, "credential-1", time.time() + 600)
+    session = api.parts.sessions.seal(demo)
+
+    async with httpx.AsyncClient(base_url=gateway.http, headers={"x-strikeline-session": session}) as stranger:
+        response = await stranger.get(QUOTE)
+
+    assert response.status_code == 401
+
+
+async def test_the_rules_of_the_contract_name_the_field(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/quotes:batchGet")
+
+    assert (response.status_code, reason(response)) == (400, "VALIDATION_FAILED")
+    assert response.json()["details"][1]["fieldViolations"][0]["field"] == "instruments"
+
+
+async def test_a_body_that_is_too_large_is_not_read(client: httpx.AsyncClient) -> None:
+    async def endless():
+        for _ in range(200):
+            yield b" " * 65536
+
+    fixed = await client.post(
+        "/v1/streamTickets", content=b"x" * (11 * 2**20), headers={"content-type": "application/json"}
+    )
+    chunked = await client.post("/v1/streamTickets", content=endless(), headers={"content-type": "application/json"})
+
+    assert [fixed.status_code, chunked.status_code] == [413, 413]
+    assert reason(chunked) == "BODY_TOO_LARGE"
+
+
+async def test_cached_answers_have_a_tag(client: httpx.AsyncClient) -> None:
+    first = await client.get("/v1/errorReasons")
+
+    second = await client.get("/v1/errorReasons", headers={"if-none-match": first.headers["etag"]})
+
+    assert first.headers["cache-control"] == "private, max-age=3600"
+    assert (second.status_code, second.content) == (304, b"")
+
+
+async def test_a_server_that_is_away_is_503(unused_tcp_port: int) -> None:
+    async with (
+        running_gateway(f"127.0.0.1:{unused_tcp_port}") as gateway,
+        httpx.AsyncClient(base_url=gateway.http) as http,
+    ):
+        response = await http.get(QUOTE)
+
+    assert (response.status_code, reason(response)) == (503, "SERVER_UNREACHABLE")
+    assert response.headers["retry-after"] == "1"
+    assert str(unused_tcp_port) not in response.text
+
+
+async def test_a_method_that_the_server_lacks_is_501(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/accounts")
+
+    assert (response.status_code, reason(response)) == (501, "METHOD_UNKNOWN")
+
+
+async def test_origins_on_the_list_get_their_headers_and_others_none(api: Api) -> None:
+    settings = GatewaySettings(allowed_origins="https://desk.example.com")
+    preflight = {"access-control-request-method": "GET"}
+    async with (
+        running_gateway(api.address, settings=settings) as gateway,
+        httpx.AsyncClient(base_url=gateway.http) as http,
+    ):
+        listed = await http.options(QUOTE, headers={"origin": "https://desk.example.com", **preflight})
+        other = await http.options(QUOTE, headers={"origin": "https://evil.example.com", **preflight})
+        error = await http.get("/v1/nosuch", headers={"origin": "https://desk.example.com"})
+
+    assert listed.headers["access-control-allow-origin"] == "https://desk.example.com"
+    assert (
+        listed.headers["access-control-allow-headers"] == "Content-Type, Authorization, X-Account-ID, X-Correlation-ID"
+    )
+    assert listed.headers["access-control-max-age"] == "600"
+    assert not any(name.startswith("access-control") for name in other.headers)
+    assert error.headers["access-control-allow-origin"] == "https://desk.example.com"
+
+
+@pytest.mark.parametrize(
+    ("away", "overall", "ready"), [(set(), 200, 200), ({"redis"}, 503, 200), ({"database"}, 503, 503)]
+)
+async def test_health_tells_what_is_away(away: set[str], overall: int, ready: int) -> None:
+    probes = Probes()
+    async with running_api(probes) as api, running_gateway(api.address) as gateway:
+        probes.away = away
+        await api.health.check()
+        async with httpx.AsyncClient(base_url=gateway.http) as http:
+            answers = [await http.get(path) for path in ("/v1/health", "/readyz", "/healthz")]
+
+    assert [answer.status_code for answer in answers] == [overall, ready, 200]
+    components = answers[0].json()["components"]
+    assert {name for name, state in components.items() if state != "SERVING"} >= away
+
+
+async def test_health_without_any_server(unused_tcp_port: int) -> None:
+    async with (
+        running_gateway(f"127.0.0.1:{unused_tcp_port}") as gateway,
+        httpx.AsyncClient(base_url=gateway.http) as http,
+    ):
+        overall, live = await http.get("/v1/health"), await http.get("/healthz")
+
+    assert (overall.status_code, overall.json()["components"]["api"]) == (503, "UNREACHABLE")
+    assert live.status_code == 200
+
+
+async def test_metrics_are_for_this_machine_only(client: httpx.AsyncClient) -> None:
+    await client.get(QUOTE)
+
+    here = await client.get("/metrics")
+    through_a_proxy = await client.get("/metrics", headers={"x-forwarded-for": "203.0.113.9"})
+
+    assert 'strikeline_gateway_requests_total{rpc="MarketDataService.BatchGetQuotes",status="200"} 1.0' in here.text
+    assert through_a_proxy.status_code == 404
+
+
+async def test_documents_are_served_with_a_tag(client: httpx.AsyncClient) -> None:
+    for path in ("/v1/openapi.json", "/v1/asyncapi.json"):
+        first = await client.get(path)
+        assert json.loads(first.content)["info"]["title"].startswith("Strikeline")
+        assert (await client.get(path, headers={"if-none-match": first.headers["etag"]})).status_code == 304
