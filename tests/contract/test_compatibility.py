@@ -1,6 +1,7 @@
 """A change that breaks clients fails the build. Each case spoils the committed descriptors and asks `buf breaking`."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
