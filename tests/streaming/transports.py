@@ -138,7 +138,7 @@ class ResumingClient:
 
     def __init__(self, transport: Transport, subscription: Subscription) -> None:
         self.history: list[Connection] = []
-        self.arrivals: list[float] = []
+        self.first_arrivals: list[float] = []
         self.breaks: list[str] = []
         self._transport = transport
         self._subscription = subscription
@@ -187,8 +187,9 @@ class ResumingClient:
             try:
                 async with contextlib.aclosing(self._transport(subscription)) as messages:
                     async for message in messages:
+                        if not connection.envelopes:
+                            self.first_arrivals.append(asyncio.get_running_loop().time())
                         connection.envelopes.append(received(message))
-                        self.arrivals.append(asyncio.get_running_loop().time())
             except Broken as error:
                 self.breaks.append(str(error))
                 await asyncio.sleep(0.05)
