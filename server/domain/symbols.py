@@ -39,9 +39,11 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 _WEEKLY_MONTHS = "123456789OND"
 _DERIVATIVE = re.compile(
     r"(?P<year>\d\d)(?:(?P<name>" + "|".join(_MONTHS) + r")|(?P<month>[1-9OND])(?P<day>\d\d))"
-    r"(?:FUT|(?P<strike>\d+(?:\.\d+)?)(?P<side>CE|PE))$"
+    r"(?:FUT|(?P<strike>[1-9]\d*(?:\.\d+)?|0\.\d+)(?P<side>CE|PE))$"
 )
+_AROUND_COLON = re.compile(" ?: ?")
 _LONGEST_SYMBOL = 64
+_LAST_YEAR = 49
 
 
 def canonical_instrument(text: str) -> str:
@@ -50,7 +52,7 @@ def canonical_instrument(text: str) -> str:
     `NSE:RELIANCE-EQ` is `NSE:RELIANCE`; a series other than EQ is another instrument and stays (`NSE:IDEA-BE`).
     Raises ValueError when the text is no key.
     """
-    exchange, tradingsymbol = split_key(" ".join(text.upper().split()))
+    exchange, tradingsymbol = split_key(_AROUND_COLON.sub(":", " ".join(text.upper().split())))
     index = _index_of(tradingsymbol)
     if index is not None and index.exchange == exchange:
         return f"{exchange}:{index.tradingsymbol}"
@@ -135,12 +137,14 @@ def parse_derivative(tradingsymbol: str) -> Derivative:
 
 
 def _derivative(underlying: str, found: re.Match[str]) -> Derivative | None:
+    if int(found["year"]) > _LAST_YEAR:
+        return None
     year = 2000 + int(found["year"])
     named = found["name"]
     month = (_MONTHS.index(named) if named else _WEEKLY_MONTHS.index(found["month"])) + 1
     day = None if named else int(found["day"])
     try:
-        date(year, month, day or 1)
+        date(year, month, 1 if day is None else day)
     except ValueError:
         return None
     strike = None if found["strike"] is None else Decimal(found["strike"])

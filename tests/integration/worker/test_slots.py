@@ -1,7 +1,6 @@
 """Leases, commits, trimming and the outbox of a running worker."""
 
 import asyncio
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest

@@ -33,7 +33,7 @@ CALENDAR = MarketCalendar(
 
 def instrument(number: int, symbol: str, kind: InstrumentKind, exchange: str = "NSE") -> Instrument:
     return Instrument(
-        instrument_id=number, key=f"{exchange}:{symbol}", exchange=exchange, tradingsymbol=symbol, kind=kind,
+        instrument_id=number, exchange=exchange, tradingsymbol=symbol, kind=kind,
         underlying="NIFTY",
     )  # fmt: skip
 
