@@ -44,10 +44,19 @@ class LabelSeries(StrEnum):
 
 @dataclass(frozen=True)
 class ListedExpiry:
-    """An expiry date of the instrument master, and since when it is listed (None: as long as anyone remembers)."""
+    """An expiry date of the instrument master, and from when to when it was listed (None: open on that end).
+
+    An exchange that moves an expiry withdraws the old date before it comes.
+    """
 
     expiry: date
     listed_since: date | None = None
+    listed_until: date | None = None
+
+    def is_listed(self, day: date) -> bool:
+        """It was listed on that day."""
+        begun = self.listed_since is None or self.listed_since <= day
+        return begun and (self.listed_until is None or day <= self.listed_until)
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ def label_expiries(dates: Iterable[date], instant_ns: int) -> tuple[LabelledExpi
 def labels_as_of(listed: Iterable[ListedExpiry], instant_ns: int) -> tuple[LabelledExpiry, ...]:
     """The same with what was listed at that instant only: how expiries were called then."""
     today = exchange_date(instant_ns)
-    known = (entry.expiry for entry in listed if entry.listed_since is None or entry.listed_since <= today)
+    known = (entry.expiry for entry in listed if entry.is_listed(today))
     return label_expiries(known, instant_ns)
 
 
