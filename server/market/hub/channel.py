@@ -197,14 +197,14 @@ class Channel:
         backlog = self._select(cursor, due)
         limits = self._limits
         return bool(backlog.count) and (
-            age > limits.age + pulse.interval or backlog.count > limits.events or backlog.size > limits.size
+            age > limits.age + pulse.interval or backlog.count > limits.events or not backlog.fits(limits.size)
         )
 
     def _frames(self, items: ItemSet, start: int, cut: Moment) -> list[Frame]:
         selection = items.select(self._journal.window(start, cut.index))
         if not selection.count:
             return []
-        if selection.size <= LARGEST_BATCH or cut.index - start == 1:
+        if selection.fits(LARGEST_BATCH) or cut.index - start == 1:
             return [Frame(selection, b"", selection.count, cut)]
         middle = self._journal.entry((start + cut.index) // 2 - 1).after
         return self._frames(items, start, middle) + self._frames(items, middle.index, cut)

@@ -62,7 +62,7 @@ class Directory:
 
     async def resolve(self, items: Sequence[str]) -> tuple[ItemOutcome, ...]:
         """What each requested name stands for. A second name of an instrument is accepted and adds nothing."""
-        keys = [_canonical(item) for item in items]
+        keys = [item if item in self._by_key else _canonical(item) for item in items]
         missing = sorted({key for key in keys if key and key not in self._by_key})
         if missing:
             self._learn(await self._instruments.by_keys(missing))

@@ -22,8 +22,11 @@ class Selection:
     @cached_property
     def size(self) -> int:
         """Bytes of the payload."""
-        sizes = self.events.sizes if self.mask is None else self.events.sizes[self.mask]
-        return int(sizes.sum())
+        return self.events.size if self.mask is None else int(self.events.sizes[self.mask].sum())
+
+    def fits(self, limit: int) -> bool:
+        """The payload has at most `limit` bytes."""
+        return self.events.size <= limit or self.size <= limit
 
     @cached_property
     def payload(self) -> bytes:

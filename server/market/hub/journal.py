@@ -45,7 +45,7 @@ class Events:
 
     `items` are the numbers that subscriptions name (instruments, strategies). Of the events with one `keys` value only
     the last survives conflation, of those with `SUPERSEDED` none: they were older than their predecessor. `newest`
-    marks those that are their item's present state.
+    marks those that are their item's present state. `sizes` are bytes, `size` all of them.
     """
 
     items: Integers
@@ -53,6 +53,7 @@ class Events:
     newest: NDArray[np.bool_]
     chunks: Chunks
     sizes: Integers
+    size: int
 
     def __len__(self) -> int:
         return len(self.items)
@@ -62,7 +63,8 @@ class Events:
         """Columns from a list of encoded events."""
         column = np.empty(len(chunks), dtype=np.object_)
         column[:] = chunks
-        return cls(items, keys, newest, column, np.fromiter(map(len, chunks), np.int64, len(chunks)))
+        sizes = np.fromiter(map(len, chunks), np.int64, len(chunks))
+        return cls(items, keys, newest, column, sizes, int(sizes.sum()))
 
     @classmethod
     def concatenated(cls, parts: list[Events]) -> Events:
@@ -75,6 +77,7 @@ class Events:
             np.concatenate([part.newest for part in parts]),
             np.concatenate([part.chunks for part in parts]),
             np.concatenate([part.sizes for part in parts]),
+            sum(part.size for part in parts),
         )
 
 
@@ -104,14 +107,14 @@ class Journal:
         self._entries.append(entry)
         self.last += 1
         self.event_count += len(entry.events)
-        self.byte_count += int(entry.events.sizes.sum())
+        self.byte_count += entry.events.size
 
     def pop(self) -> Entry:
         """Forgets the oldest entry."""
         entry = self._entries.popleft()
         self.first += 1
         self.event_count -= len(entry.events)
-        self.byte_count -= int(entry.events.sizes.sum())
+        self.byte_count -= entry.events.size
         return entry
 
     def entry(self, index: int) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ class Reader:
             for place, payloads in entries:
                 await self._source.handle(place, payloads)
                 self.place = place
+                # A backlog must not keep subscribers and calls waiting.
+                await asyncio.sleep(0)
         except Unavailable:
             self._failures += 1
             self._health.away(self._source.name)
