@@ -22,18 +22,15 @@ class InstrumentKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Instrument:
-    """One row of the instrument master.
+class NewInstrument:
+    """An instrument as a source names it.
 
-    `instrument_id` is the database's small number, which arrays are indexed by and clients never see. `key` is
-    `EXCHANGE:TRADINGSYMBOL`. `token` is the broker's number, an attribute. `underlying` is the canonical name of what
-    a derivative or an index stands for. `strike` is in rupees. `lot_size` is in units and multiplies nothing in
-    profit. `freeze_quantity` is the largest order in units; absent when not known. `provenance` says where the row is
-    from: `kite`, `synthetic`, `replay` or `seed`.
+    `token` is the broker's number, an attribute and never a key. `underlying` is the canonical name of what a
+    derivative or an index stands for. `strike` is in rupees. `lot_size` is in units and multiplies nothing in profit.
+    `freeze_quantity` is the largest order in units; absent when not known. `provenance` says where the row is from:
+    `kite`, `synthetic`, `replay` or `seed`.
     """
 
-    instrument_id: int
-    key: str
     exchange: str
     tradingsymbol: str
     token: int | None = None
@@ -47,6 +44,21 @@ class Instrument:
     freeze_quantity: int | None = None
     segment: str = ""
     provenance: str = "seed"
+
+    @property
+    def key(self) -> str:
+        """`EXCHANGE:TRADINGSYMBOL`."""
+        return f"{self.exchange}:{self.tradingsymbol}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instrument(NewInstrument):
+    """One row of the instrument master.
+
+    `instrument_id` is the database's small number, which arrays are indexed by and clients never see.
+    """
+
+    instrument_id: int
 
 
 def shard_of(instrument: Instrument, shards: int) -> int:

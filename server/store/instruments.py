@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final, cast
 
 from server.domain.errors import NotFound
-from server.domain.instruments import Instrument, InstrumentKind
+from server.domain.instruments import Instrument, InstrumentKind, NewInstrument
 from server.store.database import Database, Row
 from server.store.paging import Page, cut, decode_token, encode_token
 from server.store.statements import Statements
@@ -19,30 +19,6 @@ _BATCH: Final = 20_000
 _TRIGRAM: Final = 3
 _SEARCH_DEPTH: Final = 10_000
 _BEFORE_ALL: Final = date(1900, 1, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewInstrument:
-    """An instrument as a source names it, without its number; the fields are those of `Instrument`."""
-
-    exchange: str
-    tradingsymbol: str
-    token: int | None = None
-    name: str = ""
-    kind: InstrumentKind
-    underlying: str | None = None
-    expiry: date | None = None
-    strike: Decimal | None = None
-    tick_size: Decimal = Decimal("0.05")
-    lot_size: int = 1
-    freeze_quantity: int | None = None
-    segment: str = ""
-    provenance: str = "seed"
-
-    @property
-    def key(self) -> str:
-        """`EXCHANGE:TRADINGSYMBOL`."""
-        return f"{self.exchange}:{self.tradingsymbol}"
 
 
 _COLUMNS: Final = tuple(field.name for field in fields(NewInstrument))
@@ -236,5 +212,5 @@ def _strike(instrument: Instrument) -> Decimal:
 
 
 def _instrument(row: Row) -> Instrument:
-    values = dict(row.items())
+    values = {name: value for name, value in row.items() if name != "key"}
     return Instrument(**{**values, "kind": InstrumentKind(row["kind"])})

@@ -15,10 +15,10 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
-from server.domain.instruments import Instrument, InstrumentKind
+from server.domain.instruments import Instrument, InstrumentKind, NewInstrument
 from server.market.records import TICK
 from server.store.database import Database
-from server.store.instruments import InstrumentStore, NewInstrument
+from server.store.instruments import InstrumentStore
 from server.store.market_log import MarketLog
 from server.store.redis import open_redis
 from strikeline.internal.v1 import log_pb2

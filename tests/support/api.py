@@ -16,12 +16,12 @@ import pytest
 
 from server.app.api import ApiApp
 from server.contract.methods import load_contract
-from server.domain.instruments import Instrument, InstrumentKind
+from server.domain.instruments import Instrument, InstrumentKind, NewInstrument
 from server.domain.prices import scale_price
 from server.market.records import ABSENT, DEPTH, DEPTH_LEVELS, TICK
 from server.settings import Settings
 from server.store.database import Database
-from server.store.instruments import InstrumentStore, NewInstrument
+from server.store.instruments import InstrumentStore
 from server.store.market_log import MarketLog
 from server.store.redis import RedisClient
 from strikeline.internal.v1 import log_pb2

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import numpy as np
 
-from server.domain.instruments import Instrument, InstrumentKind
+from server.domain.instruments import Instrument, InstrumentKind, NewInstrument
 from server.domain.prices import ABSENT
 from server.store.database import Database
-from server.store.instruments import InstrumentStore, NewInstrument
+from server.store.instruments import InstrumentStore
 from server.store.records import CLOSED, STORED_BAR, Records
 
 MINUTE = 60_000_000_000

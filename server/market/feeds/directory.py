@@ -8,10 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain.instruments import Instrument, shard_of
+from server.domain.instruments import Instrument, NewInstrument, shard_of
 from server.market.feeds.contracts import Contract, ContractBook
 from server.market.feeds.writer import ShardMap
-from server.store.instruments import NewInstrument
 
 
 class InstrumentPort(Protocol):

@@ -13,10 +13,9 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from server.domain.instruments import InstrumentKind
+from server.domain.instruments import InstrumentKind, NewInstrument
 from server.domain.prices import PRICE_LIMIT
 from server.domain.symbols import canonical_instrument, canonical_underlying, parse_derivative, split_key
-from server.store.instruments import NewInstrument
 
 REQUIRED_COLUMNS: Final = (
     "instrument_token",

@@ -97,8 +97,7 @@ async def test_an_instrument_that_never_traded_has_no_price(api):
 
 
 async def test_an_instrument_that_was_added_later_is_found(api, worker_db):
-    from server.domain.instruments import InstrumentKind
-    from server.store.instruments import NewInstrument
+    from server.domain.instruments import InstrumentKind, NewInstrument
     from tests.support.api import add_instruments
 
     await add_instruments(worker_db, NewInstrument(exchange="NSE", tradingsymbol="LATE", kind=InstrumentKind.EQUITY))

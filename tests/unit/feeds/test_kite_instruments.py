@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from server.domain.instruments import InstrumentKind
+from server.domain.instruments import InstrumentKind, NewInstrument
 from server.market.feeds.kite_instruments import NotAnInstrumentFile, import_instruments, parse_instruments
-from server.store.instruments import NewInstrument
 
 HEADER = (
     "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,instrument_type,"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from server.domain.calendar import DatedRow, MarketCalendar, exchange_date
-from server.domain.instruments import Instrument
+from server.domain.instruments import Instrument, NewInstrument
 from server.market.feeds.contracts import ContractBook, ContractRules
 from server.market.feeds.directory import Directory
 from server.market.feeds.expiries import ExpiryRules
@@ -19,7 +19,6 @@ from server.market.feeds.synthetic.paths import day_paths, opening_levels
 from server.market.feeds.synthetic.runner import Synthetic, SyntheticPlan, following_sessions
 from server.market.feeds.synthetic.world import Listed, list_day
 from server.market.records import ABSENT, TICK
-from server.store.instruments import NewInstrument
 from tests.support.feeds import VirtualClock, WriterParts, make_calendar
 
 MONDAY = date(2026, 11, 23)
@@ -194,7 +193,7 @@ class MemoryMaster:
     async def upsert(self, rows: Sequence[NewInstrument]) -> list[Instrument]:
         for row in rows:
             self.instruments[row.key] = Instrument(
-                instrument_id=len(self.instruments) + 1, key=row.key, exchange=row.exchange,
+                instrument_id=len(self.instruments) + 1, exchange=row.exchange,
                 tradingsymbol=row.tradingsymbol, kind=row.kind, underlying=row.underlying, lot_size=row.lot_size,
                 tick_size=Decimal("0.05"), provenance=row.provenance,
             )  # fmt: skip
