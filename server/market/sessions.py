@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from server.domain.calendar import MarketCalendar, calendar_of, exchange_date
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.prices import ABSENT
 
+_LOG = logging.getLogger(__name__)
+
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -20,6 +24,7 @@ DAY_NS = 86_400_000_000_000
 _EXCHANGE_OFFSET_NS = 19_800_000_000_000
 _REMEMBERED_DAYS = 256
 _UNKNOWN = -1
+_WITHOUT_CALENDAR = -2
 
 
 def day_numbers(times: Integers) -> Integers:
@@ -53,7 +58,10 @@ class Located:
 
 
 class SessionTable:
-    """Sessions by instrument number. Instruments are made known by `register`; unknown ones have no session."""
+    """Sessions by instrument number. Instruments are made known by `register`.
+
+    An instrument of an exchange without a calendar is never in session.
+    """
 
     def __init__(self, calendars: Mapping[str, MarketCalendar]) -> None:
         self._names = tuple(calendars)
@@ -69,7 +77,7 @@ class SessionTable:
             return
         self._grow(max(row.instrument_id for row in rows) + 1)
         for row in rows:
-            self._calendar[row.instrument_id] = self._names.index(calendar_of(row.exchange))
+            self._calendar[row.instrument_id] = self._calendar_number(row.exchange)
             self._has_volume[row.instrument_id] = row.kind is not InstrumentKind.INDEX
 
     def unknown(self, instruments: NDArray[np.int32]) -> list[int]:
@@ -99,6 +107,8 @@ class SessionTable:
 
     def sessions(self, calendar: int, day: int) -> tuple[tuple[int, int], ...]:
         """Opens and closes of one calendar's day, nanoseconds, ascending."""
+        if calendar == _WITHOUT_CALENDAR:
+            return ()
         found = self._known_days.get((calendar, day))
         if found is None:
             rows = self._calendars[calendar].session_on(exchange_date(day_start(day)))
@@ -113,9 +123,17 @@ class SessionTable:
         calendars = self._calendar[instruments]
         previous = np.empty(len(instruments), dtype=np.int64)
         for calendar in np.unique(calendars).tolist():
-            before = self._calendars[calendar].previous_trading_day(date)
+            known = calendar != _WITHOUT_CALENDAR
+            before = self._calendars[calendar].previous_trading_day(date) if known else date - timedelta(days=1)
             previous[calendars == calendar] = day - (date - before).days
         return previous
+
+    def _calendar_number(self, exchange: str) -> int:
+        try:
+            return self._names.index(calendar_of(exchange))
+        except ValueError:
+            _LOG.warning("exchange %s has no calendar: its ticks make no bars", exchange)
+            return _WITHOUT_CALENDAR
 
     def _grow(self, needed: int) -> None:
         if needed > len(self._calendar):
