@@ -1,0 +1,66 @@
+"""One slot's view of the log."""
+
+import pytest
+
+from server.market.entries import TICKS, Entry
+from server.market.log_reader import LogReader, ShardsDisagree
+from server.market.records import DEPTH, TICK
+from strikeline.internal.v1.log_pb2 import LogEntry
+from tests.unit.market.pipeline import MONDAY, STOCK, Tick, ticks
+
+
+class MemoryLog:
+    """Streams of (id, payload), by shard."""
+
+    def __init__(self, *shards: list[tuple[str, bytes]]) -> None:
+        self._shards = shards
+
+    async def read(self, shard: int, after_id: str, count: int, block_ms: int = 0) -> list[tuple[str, bytes]]:
+        return [entry for entry in self._shards[shard] if entry[0] > after_id][:count]
+
+    async def range(self, shard: int, after: str, until: str, count: int) -> list[tuple[str, bytes]]:
+        return [entry for entry in self._shards[shard] if after < entry[0] <= until][:count]
+
+
+def payload(market_time: int, *rows: Tick) -> bytes:
+    return LogEntry(kind=TICKS, run="run-1", market_time=market_time, ticks=ticks(rows).tobytes()).SerializeToString()
+
+
+async def test_shards_are_merged_by_id():
+    log = MemoryLog(
+        [("1-0", payload(5, Tick(1, MONDAY, 1, 10))), ("2-0", payload(7))],
+        [("1-0", payload(6, Tick(STOCK, MONDAY, 2, 20))), ("2-0", payload(7))],
+    )
+
+    entries = await LogReader(log, [0, 1]).read("0-0", 10, 0)
+
+    assert [entry.id for entry in entries] == ["1-0", "2-0"]
+    assert entries[0].ticks["instrument"].tolist() == [1, STOCK]
+    assert entries[0].market_time == 6
+    assert entries[1].ticks.dtype == TICK
+    assert entries[1].depths.dtype == DEPTH
+
+
+async def test_reading_goes_on_behind_a_position_and_stops_at_the_count():
+    log = MemoryLog([(f"{number}-0", payload(number)) for number in range(1, 6)])
+
+    assert [entry.id for entry in await LogReader(log, [0]).read("2-0", 2, 0)] == ["3-0", "4-0"]
+
+
+async def test_an_empty_log_gives_nothing():
+    assert await LogReader(MemoryLog([], []), [0, 1]).read("0-0", 10, 0) == []
+
+
+async def test_a_missing_entry_of_a_shard_is_an_error():
+    log = MemoryLog([("1-0", payload(5)), ("2-0", payload(6))], [("2-0", payload(6))])
+
+    with pytest.raises(ShardsDisagree, match="behind 0-0"):
+        await LogReader(log, [0, 1]).read("0-0", 10, 0)
+
+
+def test_an_entry_says_what_it_is():
+    message = LogEntry(kind=TICKS, run="run-1", source="replay", appended_at=9).SerializeToString()
+
+    entry = Entry.parse("1-0", [message, message])
+
+    assert (entry.kind, entry.run, entry.source, entry.appended_at) == (TICKS, "run-1", "replay", 9)
