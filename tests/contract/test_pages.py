@@ -59,7 +59,7 @@ REASONS = len(error_reason_pb2.ErrorReason.DESCRIPTOR.values) - 1
 
 LISTS = [
     ("AccountService/ListAccounts", lambda _: ListAccountsRequest(), "accounts", 1),
-    ("InstrumentService/ListInstruments", lambda _: ListInstrumentsRequest(), "instruments", 6),
+    ("InstrumentService/ListInstruments", lambda _: ListInstrumentsRequest(), "instruments", 7),
     ("InstrumentService/SearchInstruments", lambda _: SearchInstrumentsRequest(query="nifty"), "instruments", 4),
     ("InstrumentService/ListUnderlyings", lambda _: ListUnderlyingsRequest(), "underlyings", 1),
     (

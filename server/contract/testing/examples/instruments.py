@@ -23,7 +23,7 @@ from strikeline.v1.instrument_service_pb2 import (
 NOWHERE = "NSE:NOSUCHSHARE"
 CSV = (
     b"instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,instrument_type,segment,exchange\n"
-    b"999001,3902,CONTRACTTEST,CONTRACT TEST,0,,0,0.05,1,EQ,NSE,NSE\n"
+    b"999001,3902,ZZCONTRACTTEST,CONTRACT TEST,0,,0,0.05,1,EQ,NSE,NSE\n"
 )
 
 
