@@ -17,7 +17,8 @@ from server.rpc.replies import RpcContext, refuse, shown, trailers
 from server.rpc.status import code_of
 from server.rpc.telemetry import MethodTelemetry
 
-UnaryMethod = Callable[[Message, Call], Awaitable[Message]]
+UnaryMethod = Callable[[Message, Call], Awaitable[Message | bytes]]
+"""Answers with a message, or with its ready bytes."""
 
 
 class UnaryHandler:
@@ -54,7 +55,7 @@ class UnaryHandler:
         reply = await self._answer(request, call)
         if self._cached:
             call.headers["cache-control"] = self._cached
-        return reply.SerializeToString()
+        return reply if isinstance(reply, bytes) else reply.SerializeToString()
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded("the time granted to the call is over", metadata={"deadline_ms": self._deadline_ms})

@@ -8,19 +8,24 @@ from collections.abc import AsyncGenerator, Mapping
 from server.domain.calendar import MarketCalendar, calendar_of
 from server.domain.errors import FieldViolation, InvalidArgument
 from server.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
+from server.market.hub import wire
 from server.market.hub.feed import FeedState
 from server.market.hub.hub import Hub
 from server.market.hub.options import DeliveryOptions, Subscriber
 from server.rpc.call import Call
 from server.services.converters_market import bar_message, quote_message, quote_of_bars
+from server.services.quotes import QuoteEncoder
 from server.services.requests import SERIES_SIZE, find_instrument, page_size, unknown_instrument
-from server.services.times import datetime_of, timestamp
+from server.services.times import datetime_of
 from server.store.bar_series import BarQuery
 from server.store.bars import BarStore
 from server.store.instruments import InstrumentStore
 from server.store.records import to_datetime
 from strikeline.v1 import market_data_service_pb2 as pb
 from strikeline.v1 import quote_pb2
+
+_QUOTES = wire.key_of(pb.BatchGetQuotesResponse.DESCRIPTOR, "quotes")
+_AS_OF = wire.key_of(pb.BatchGetQuotesResponse.DESCRIPTOR, "as_of")
 
 
 class MarketDataService:
@@ -30,27 +35,27 @@ class MarketDataService:
         self, hub: Hub, instruments: InstrumentStore, bars: BarStore, calendars: Mapping[str, MarketCalendar]
     ) -> None:
         self._hub = hub
+        self._quotes = QuoteEncoder(hub)
         self._instruments = instruments
         self._bars = bars
         self._calendars = calendars
 
-    async def BatchGetQuotes(self, request: pb.BatchGetQuotesRequest, call: Call) -> pb.BatchGetQuotesResponse:
-        """The present quotes, in the order requested."""
+    async def BatchGetQuotes(self, request: pb.BatchGetQuotesRequest, call: Call) -> bytes:
+        """The present quotes, in the order requested: a BatchGetQuotesResponse, serialised."""
         resolved = await self._hub.directory.resolve(request.instruments)
         stale = self._hub.feed_state() is not FeedState.LIVE
-        answer = pb.BatchGetQuotesResponse()
+        parts: list[bytes] = []
         for place, outcome in enumerate(resolved):
             if outcome.number is None:
                 raise unknown_instrument(outcome.item, f"instruments[{place}]")
-            quote = self._hub.quote(outcome.number)
-            if quote is None:
-                answer.quotes.append(await self._stored_quote(outcome.key, outcome.number))
-            else:
-                answer.quotes.append(quote_message(outcome.key, quote, stale=stale))
+            payload = self._quotes.encoded(outcome.key, outcome.number, stale=stale)
+            if payload is None:
+                payload = (await self._stored_quote(outcome.key, outcome.number)).SerializeToString()
+            parts.append(wire.delimited(_QUOTES, payload))
         market_time = self._hub.market_time()
         if market_time:
-            answer.as_of.CopyFrom(timestamp(market_time))
-        return answer
+            parts.append(wire.delimited(_AS_OF, wire.timestamp(market_time)))
+        return b"".join(parts)
 
     async def StreamTicks(self, request: pb.StreamTicksRequest, call: Call) -> AsyncGenerator[bytes, None]:
         """Every tick of the chosen instruments."""

@@ -18,7 +18,7 @@ from server.market.hub.feed import FeedState
 from server.market.hub.intake import Intake, Logs, Stores
 from server.market.hub.options import DeliveryOptions, Subscriber
 from server.market.hub.position import EntryId
-from server.market.hub.quotes import Quote, quote_of
+from server.market.hub.quotes import Quote, quote_of, state_of
 from server.market.hub.registry import StreamCounts, StreamRecord, StreamRegistry
 from server.market.hub.supervisor import Supervisor, TaskState
 from server.market.hub.tokens import TokenSealer
@@ -112,6 +112,10 @@ class Hub:
     def quote(self, instrument_id: int) -> Quote | None:
         """What is known of an instrument now; None before its first tick."""
         return quote_of(self.intake.book, instrument_id)
+
+    def quote_state(self, instrument_id: int) -> bytes:
+        """Changes whenever the instrument's quote does."""
+        return state_of(self.intake.book, instrument_id)
 
     def market_time(self) -> int:
         """Market time of the present run, nanoseconds since 1970 UTC; 0 before the first tick."""

@@ -69,6 +69,13 @@ def quote_of(book: Book, instrument_id: int) -> Quote | None:
     )
 
 
+def state_of(book: Book, instrument_id: int) -> bytes:
+    """Changes whenever the instrument's quote does: what is made of a quote can be kept for as long as it stays."""
+    if not 0 <= instrument_id < len(book.records):
+        return b""
+    return book.records[instrument_id].tobytes() + book.depths[instrument_id].tobytes()
+
+
 def _levels(depth: np.void, side: str) -> tuple[Level, ...]:
     if depth["event_time"] == ABSENT:
         return ()
