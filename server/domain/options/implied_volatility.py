@@ -4,8 +4,8 @@ The option that is out of the money is solved, ln b(x, s) = ln β, with β its n
 
 Guess: for small s, b is the price of the normal model with distance d = 2·sinh(|x|/2), whose deviation is
 √(2π)·β + d·A(√ln(1 + d/β)) with a function A of one variable, fitted here by a rational to 2e-4. Multiplied by |x|/d
-it is the lognormal deviation up to a factor that depends on s alone, which Pólya's approximation of the error
-function inverts. The guess is right to 5e-4 while σ√T < 0.5, at any strike.
+it is the lognormal deviation up to a factor that depends on s alone, which Pólya's approximation of the error function
+inverts, corrected. The guess is right to 1e-3 while σ√T < 0.5, at any strike.
 
 Step: Householder's method of third order on ln b; it makes an error ε of the guess less than ε⁴. One step suffices in
 practice. What it does not suffice for goes on inside a bracket, where a step that leaves the bracket is replaced by a
@@ -26,12 +26,17 @@ from server.domain.options.normal import SQRT_TWO_PI
 PRECISION: Final = 1e-10
 """A volatility is given when the price, as a double, determines it to this; else it cannot be known."""
 
-_ENOUGH: Final = 5e-4
+_ENOUGH: Final = 1e-3
+"""A step that is a smaller share of s leaves an error below 3e-13 of s: about a third of its fourth power."""
+
 _ROUNDS: Final = 100
 _EPSILON: Final = float(np.finfo(np.float64).eps)
 _NUMERATOR: Final = (0.007284051, -0.01396154, 0.04381941, 0.08200147, -0.4430687, 1.253343)
 _DENOMINATOR: Final = (0.01034973, -0.02273131, 0.05569321, -0.03867197, 0.2279995, -0.3534426, 1.0)
 """The rational A, highest power first."""
+
+_POLYA_NUMERATOR, _POLYA_DENOMINATOR = 0.07997476, 0.05555979
+"""Fitted correction of −2π·ln(1 − u²), which takes the error of s for σ√T < 5 at the money from 2e-2 to 1.2e-4."""
 
 
 def implied_volatility(contracts: Contracts, price: ArrayLike) -> FloatArray:
@@ -75,7 +80,7 @@ def _solve(moneyness: FloatArray, target: FloatArray, ceiling: FloatArray) -> tu
     deviation = guess + step
     rest = ~(np.abs(step) <= _ENOUGH * guess) & ~np.isnan(target)
     if rest.any():
-        deviation[rest], slope[rest] = _bracketed(moneyness[rest], target[rest], ceiling[rest], guess[rest])
+        deviation[rest], slope[rest] = _bracketed(moneyness[rest], target[rest], ceiling[rest], guess[rest], step[rest])
     return deviation, slope
 
 
@@ -86,7 +91,11 @@ def _guess(moneyness: FloatArray, target: FloatArray) -> FloatArray:
     share *= np.where(distance > 0.0, -moneyness / np.where(distance > 0.0, distance, 1.0), 1.0)
     np.minimum(share, 0.99, out=share)
     share *= share
-    return np.sqrt(np.log1p(-share) * (-2.0 * np.pi))
+    variance = np.log1p(-share)
+    correction = (1.0 - _POLYA_NUMERATOR * variance) / (1.0 - _POLYA_DENOMINATOR * variance)
+    variance *= correction
+    variance *= -2.0 * np.pi
+    return np.sqrt(variance, out=variance)
 
 
 def _polynomial(coefficients: tuple[float, ...], variable: FloatArray) -> FloatArray:
@@ -113,14 +122,14 @@ def _step(
 
 
 def _bracketed(
-    moneyness: FloatArray, target: FloatArray, ceiling: FloatArray, start: FloatArray
+    moneyness: FloatArray, target: FloatArray, ceiling: FloatArray, guess: FloatArray, step: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """The same with a bracket, until no step matters; above half of the limit, for the distance from the limit."""
     upper = target > 0.5 * ceiling
     goal = np.where(upper, ceiling - target, target)
-    deviation, slope = start.copy(), np.full_like(start, np.nan)
-    low, high = np.zeros_like(start), np.full_like(start, np.inf)
-    active: BoolArray = np.ones(len(start), np.bool_)
+    deviation, slope = np.where(np.abs(step) < 0.5 * guess, guess + step, guess), np.full_like(guess, np.nan)
+    low, high = np.zeros_like(guess), np.full_like(guess, np.inf)
+    active: BoolArray = np.ones(len(guess), np.bool_)
     for _ in range(_ROUNDS):
         kernel = normalised_kernel(moneyness, deviation)
         value, slope = kernel.value(ceiling), kernel.slope()

@@ -92,7 +92,7 @@ def checked(
     values = greeks.values.copy()
     counts: dict[Rule, int] = {}
     prices = floats(price)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         whole = {
             Rule.PRICE_BOUNDS: np.isfinite(prices) & ~price_within_bounds(contracts, prices),
             Rule.VOLATILITY_BOUNDS: (volatility <= 0.0) | (volatility > HIGHEST_VOLATILITY),
