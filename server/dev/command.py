@@ -2,11 +2,10 @@
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from server.dev.tokens import Identity
 
 READY_SECONDS = 60.0
 USER = ACCOUNT = "demo"
+FINISHED, SUMMARY_LINES = "replay finished", 200
 SCOPES = ("read", "trade", "cancel", "modify")
 
 
@@ -86,28 +86,29 @@ class _System:
     async def _run_on(self, ports: plan.Ports, urls: StackUrls) -> None:
         identity = Identity(self.directory)
         shared = plan.shared_environment(urls, identity, os.environ)
+        with published(self.directory, shared, os.environ):
+            await self._run_as(ports, urls, identity, shared)
+
+    async def _run_as(self, ports: plan.Ports, urls: StackUrls, identity: Identity, shared: Mapping[str, str]) -> None:
         await _run_once("migrate", shared)
         await _run_once("account", shared, "create", "--user", USER, "--account", ACCOUNT)
         configuration = envoy.render(ports.envoy, identity.jwks, self.directory / "envoy.yaml")
         programs = plan.programs(ports, shared, configuration)
-        with published(self.directory, shared, os.environ) as alone:
-            if not alone:
-                say(f"another system runs from {self.directory}: further commands go to that one")
-            async with Supervisor(self.directory / "logs", say) as supervisor:
-                await self._ready(supervisor, programs, ports)
-                playing = await self._play(supervisor, shared, ports)
-                token = identity.issue_token(USER, SCOPES)
-                print(welcome.text(ports, urls, self.directory / "logs", token), "ready", sep="\n\n", flush=True)
-                if playing:
-                    await _tell_end(playing)
-                await asyncio.Event().wait()
+        async with Supervisor(self.directory / "logs", say) as supervisor:
+            await self._ready(supervisor, programs, ports)
+            playing = await self._play(supervisor, shared, ports)
+            token = identity.issue_token(USER, SCOPES)
+            print(welcome.text(ports, urls, self.directory / "logs", token), "ready", sep="\n\n", flush=True)
+            if playing:
+                await _tell_end(playing)
+            await asyncio.Event().wait()
 
     async def _ready(self, supervisor: Supervisor, programs: Sequence[Program], ports: plan.Ports) -> None:
         await _all_ready([supervisor.start(program) for program in programs])
         health = f"http://127.0.0.1:{ports.envoy.public}/v1/health"
         await _until(answers_http(health), health)
 
-    async def _play(self, supervisor: Supervisor, shared: dict[str, str], ports: plan.Ports) -> Child | None:
+    async def _play(self, supervisor: Supervisor, shared: Mapping[str, str], ports: plan.Ports) -> Child | None:
         feed = plan.Feed(self.args.feed, self.args.path, self.args.speed)
         if feed.kind == "none":
             return None
@@ -116,7 +117,7 @@ class _System:
         return playing
 
 
-async def _run_once(role: str, environment: dict[str, str], *arguments: str) -> None:
+async def _run_once(role: str, environment: Mapping[str, str], *arguments: str) -> None:
     """Runs a command of the server to its end. Raises ProgramError with its output when it fails."""
     process = await asyncio.create_subprocess_exec(
         *(*plan.PYTHON_SERVER, role, *arguments),
@@ -155,19 +156,15 @@ async def _until(probe: Probe, what: str) -> None:
 
 
 async def _tell_end(feed: Child) -> None:
-    """Says how many ticks a replay had. A synthetic feed has no end."""
+    """Says what a replay sent. A synthetic feed has no end."""
     await feed.finished.wait()
-    say(f"feed finished: {_summary(feed.tail(1))}")
+    say(_summary(feed.tail(SUMMARY_LINES)))
 
 
-def _summary(line: str) -> str:
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return line
-    if isinstance(fields, dict) and "tick_count" in fields:
-        return f"{fields['tick_count']:,} ticks"
-    return line
+def _summary(output: str) -> str:
+    """What the feed printed at its end: from `replay finished` on."""
+    _, found, rest = output.rpartition(FINISHED)
+    return found + rest if found else "the feed ended"
 
 
 def main(arguments: list[str]) -> int:

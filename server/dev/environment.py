@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from server.dev.packages import StackError
 from server.dev.plan import shared_environment
-from server.dev.stack import StackUrls, default_directory
+from server.dev.stack import DIRECTORY_VARIABLE, StackUrls, default_directory
 from server.dev.tokens import Identity
 
 FILE = "environment.json"
@@ -22,12 +23,16 @@ OWN = frozenset({"STRIKELINE_INSTANCE", "STRIKELINE_METRICS_PORT", "STRIKELINE_G
 DEFAULT_REDIS = "redis://127.0.0.1:6379/0"
 
 
+class AlreadyRunningError(StackError):
+    """Two systems in one folder would feed one market twice."""
+
+
 @contextmanager
-def published(directory: Path, shared: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[bool]:
+def published(directory: Path, shared: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[None]:
     """Lets other commands find the system while the block runs.
 
     `shared` is what every role is told; what the user told this one beside it (`STRIKELINE_…`) goes along.
-    -> False when another system in the same folder is published already: then that one stays it.
+    Raises AlreadyRunningError when another system of the same folder runs.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / FILE
@@ -36,14 +41,15 @@ def published(directory: Path, shared: Mapping[str, str], environment: Mapping[s
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-            return
+            raise AlreadyRunningError(
+                f"a system runs from {directory} already: stop it, or set {DIRECTORY_VARIABLE} to another folder"
+            ) from None
         told = {name: value for name, value in environment.items() if name.startswith(PREFIX) and name not in OWN}
         file.truncate()
         json.dump({**told, **shared}, file, indent=1)
         file.flush()
         try:
-            yield True
+            yield
         finally:
             path.unlink(missing_ok=True)
 

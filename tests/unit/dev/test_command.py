@@ -14,12 +14,13 @@ from server.dev.envoy import EnvoyPorts, render
 from server.dev.stack import StackUrls
 from server.dev.supervisor import Program
 from server.dev.tokens import Identity
+from tests.support.system import free_ports
 
 SERVER = """
 import sys, time
 role, *rest = sys.argv[1:]
 if role == "account" and rest != ["create", "--user", "demo", "--account", "demo"]: sys.exit("bad account")
-if role == "feed" and rest[0] == "replay": print('{"message": "done", "tick_count": 12345}'); sys.exit(0)
+if role == "feed" and rest[0] == "replay": print("{}\\nreplay finished: 12,345 ticks"); sys.exit(0)
 if role == "broken": sys.exit("no such revision")
 """
 
@@ -29,9 +30,7 @@ def machine(tmp_path, monkeypatch):
     """A folder with a stand-in server, whose gateway is an HTTP server on the public port."""
     script = tmp_path / "server.py"
     script.write_text(SERVER)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    public, gateway, grpc = free_ports(3)
 
     def programs(ports, shared, configuration):
         assert shared["STRIKELINE_DATABASE_URL"] == "postgresql://strikeline_api@db/app"
@@ -43,9 +42,9 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(command.envoy, "render", lambda *_: tmp_path / "envoy.yaml")
     for name, value in {
         "STRIKELINE_DEVSTACK_DIR": str(tmp_path),
-        "STRIKELINE_ENVOY_PORT": str(port),
-        "STRIKELINE_GATEWAY_PORT": "28081",
-        "STRIKELINE_GRPC_PORT": "28051",
+        "STRIKELINE_ENVOY_PORT": str(public),
+        "STRIKELINE_GATEWAY_PORT": str(gateway),
+        "STRIKELINE_GRPC_PORT": str(grpc),
         "DATABASE_URL": "postgresql://app@db/app",
         "REDIS_URL": "redis://cache",
     }.items():
@@ -64,7 +63,7 @@ async def test_a_replay_ends_and_the_system_stays(machine, capsys):
         command.run_dev(arguments("--feed", "replay", "--path", "ticks.csv", "--speed", "max"))
     )
     shown = err = ""
-    while "feed finished" not in err and not running.done():
+    while "replay finished" not in err and not running.done():
         await asyncio.sleep(0.05)
         captured = capsys.readouterr()
         shown, err = shown + captured.out, err + captured.err
@@ -100,9 +99,8 @@ async def test_replay_and_path_belong_together(capsys):
 
 
 def test_programs_of_a_system_with_two_apis(tmp_path):
-    ports = plan.choose_ports(
-        2, {"STRIKELINE_ENVOY_PORT": "28080", "STRIKELINE_GATEWAY_PORT": "28081", "STRIKELINE_GRPC_PORT": "28051"}
-    )
+    names = ("STRIKELINE_ENVOY_PORT", "STRIKELINE_GATEWAY_PORT", "STRIKELINE_GRPC_PORT")
+    ports = plan.choose_ports(2, dict(zip(names, map(str, free_ports(3)), strict=True)))
     shared = plan.shared_environment(StackUrls("postgresql://app@h:1/app", "redis://r"), Identity(tmp_path), {})
     found = {program.name: program for program in plan.programs(ports, shared, tmp_path / "envoy.yaml")}
     assert list(found) == ["worker", "api-1", "api-2", "gateway", "envoy"]
@@ -151,7 +149,14 @@ def test_the_welcome_names_everything(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("plain", "plain"), ('{"tick_count": 1000}', "1,000 ticks"), ("[1]", "[1]")]
+    ("output", "said"),
+    [
+        (
+            "{}\nreplay finished: 9 ticks\n  a.csv line 3: no price",
+            "replay finished: 9 ticks\n  a.csv line 3: no price",
+        ),
+        ("{}", "the feed ended"),
+    ],
 )
-def test_summary_of_a_replay(line, said):
-    assert command._summary(line) == said
+def test_summary_of_a_replay(output, said):
+    assert command._summary(output) == said

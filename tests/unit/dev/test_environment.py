@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.__main__ import _settings
-from server.dev.environment import FILE, completed, published, running_system
+from server.dev.environment import FILE, AlreadyRunningError, completed, published, running_system
 
 TOLD = {"STRIKELINE_ENVIRONMENT": "development", "STRIKELINE_DATABASE_URL": "postgresql://strikeline_api@db/app"}
 
@@ -54,10 +54,13 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
         assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
 
 
-def test_the_second_system_of_a_folder_leaves_the_first_one_published(tmp_path: Path) -> None:
-    with published(tmp_path, TOLD, {}) as first:
-        with published(tmp_path, {"STRIKELINE_DATABASE_URL": "other"}, {}) as second:
-            assert (first, second) == (True, False)
+def test_a_second_system_of_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with published(tmp_path, TOLD, {}):
+        with (
+            pytest.raises(AlreadyRunningError, match=r"runs from .* already"),
+            published(tmp_path, {"STRIKELINE_DATABASE_URL": "other"}, {}),
+        ):
+            pass
         assert running_system(tmp_path) == TOLD
 
 
