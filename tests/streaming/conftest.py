@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
+from server.market.hub.clock import Clock
 from server.market.hub.hub import Hub
 from server.market.hub.options import DeliveryOptions, Subscriber
 from server.market.hub.wiring import make_hub
@@ -42,7 +43,7 @@ def make(settings: Settings, api_db: Database, redis: RedisClient, clock: Virtua
     """Makes hubs of one system: replicas, or one after the other. Arguments replace settings and the Redis client."""
 
     @asynccontextmanager
-    async def made(client: RedisClient = redis, **changes) -> AsyncIterator[Hub]:
+    async def made(client: RedisClient = redis, clock: Clock = clock, **changes) -> AsyncIterator[Hub]:
         calendars = {name: await CalendarStore(api_db).load(name) for name in ("NSE", "MCX", "CDS")}
         changed = Settings(**{**settings.__dict__, **changes})
         async with make_hub(changed, api_db, client, calendars, clock) as hub:

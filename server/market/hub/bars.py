@@ -88,7 +88,7 @@ class BarsTopic:
         minute = entry.market_time // MINUTE_NS
         if minute != self._minute or entry.session_ended:
             self._minute = minute
-            rows += self._chosen(self._folder.close(entry.run, entry.market_time))
+            rows += self._chosen(self._folder.close(entry.run, entry.market_time, ended=entry.session_ended))
         self.channel.append(position, entry.market_time, self._events(rows))
 
     def retain(self, items: ItemSet) -> None:

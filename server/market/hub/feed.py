@@ -81,6 +81,12 @@ class FeedWatch:
         return FeedState.STALE if silent else FeedState.LIVE
 
     @property
+    def run_ended(self) -> bool:
+        """The run is over, wherever in the session that was."""
+        run = self._present()
+        return run is not None and run.ended
+
+    @property
     def degraded(self) -> bool:
         """Something that is needed is away."""
         return bool(self._away)

@@ -8,7 +8,7 @@ from datetime import date
 from typing import NamedTuple
 
 from server.domain.calendar import MarketCalendar, exchange_date
-from server.domain.timeframes import Timeframe
+from server.domain.timeframes import MINUTE_NS, Timeframe
 from server.market.records import ABSENT, BAR_CLOSED, BAR_PARTIAL
 
 
@@ -179,16 +179,19 @@ class Folder:
                 before.closed = True
                 changed[(row.instrument, before.start)] = before
             bucket.minutes[row.open_time] = row
-            bucket.closed = bucket.closed or market_time >= bucket.end
+            last = row.closed and row.open_time + MINUTE_NS >= bucket.end
+            bucket.closed = bucket.closed or last or market_time >= bucket.end
             changed[(row.instrument, bucket.start)] = bucket
         return [bucket.row() for bucket in changed.values()]
 
-    def close(self, run: str, market_time: int) -> list[BarRow]:
-        """-> the bars that are over by market time and were not known to be."""
+    def close(self, run: str, market_time: int, *, ended: bool = False) -> list[BarRow]:
+        """-> the bars that are over, by market time or since session or run `ended`, and were not known to be."""
         closed = []
         for series in self._series.values():
             bucket = series.current
-            if bucket is not None and not bucket.closed and series.run == run and market_time >= bucket.end:
+            if bucket is None or bucket.closed or series.run != run:
+                continue
+            if ended or market_time >= bucket.end:
                 bucket.closed = True
                 closed.append(bucket.row())
         return closed

@@ -194,9 +194,9 @@ class Intake:
         return self._stores.calendars[calendar_of(instrument.exchange) if instrument else _MAIN_CALENDAR]
 
     def _tell(self, condition: Condition, detail: str) -> None:
-        closed = condition == stream_pb2.STREAM_CONDITION_MARKET_CLOSED
-        # Bars are told so by the worker, behind the session's last bar.
-        channels = [self.ticks.channel, self.m2m.channel] if closed else self.channels()
+        by_session = condition == stream_pb2.STREAM_CONDITION_MARKET_CLOSED and not self.watch.run_ended
+        # Of a session's end the bars are told by the worker, behind the last one.
+        channels = [self.ticks.channel, self.m2m.channel] if by_session else self.channels()
         for channel in channels:
             channel.notices.add(condition, detail, channel.head)
         self._wake()
