@@ -101,6 +101,9 @@ class BarsStage:
         self._touched = []
         if entry.kind == RUN_STARTED:
             self.book.start_run(entry.run, entry.source)
+            known = {run.index for run in self.book.runs}
+            self._checked = {index: minute for index, minute in self._checked.items() if index in known}
+            self._closing = {index: close for index, close in self._closing.items() if index in known}
             return None
         if entry.kind == RUN_ENDED:
             self.book.end_run(entry.run)
@@ -181,9 +184,11 @@ class BarsStage:
         if not keys:
             return
         rows = np.concatenate((await self._history.day_bars([pair_of(key) for key in keys]), *self._uncommitted))
-        row_keys = pair_keys(rows)
-        for key in keys:
-            self._ledgers.load(key, rows[row_keys == key])
+        order = np.argsort(pair_keys(rows), kind="stable")
+        ordered = pair_keys(rows)[order]
+        first, last = np.searchsorted(ordered, keys, side="left"), np.searchsorted(ordered, keys, side="right")
+        for key, low, high in zip(keys, first.tolist(), last.tolist(), strict=True):
+            self._ledgers.load(key, rows[order[low:high]])
 
     def _apply_ticks(self, entry: Entry) -> Run:
         ticks, depths = self._registered(entry.ticks), self._registered(entry.depths)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from server.market.records import DEPTH, TICK
@@ -20,6 +21,10 @@ RUN_ENDED = LogEntryKind.LOG_ENTRY_KIND_RUN_ENDED
 STRATEGY_CHANGED = LogEntryKind.LOG_ENTRY_KIND_STRATEGY_CHANGED
 
 
+class EntryUnreadable(Exception):
+    """The payload is none of ours."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One log entry under its id, with the ticks of the shards that the reader follows, in shard order."""
@@ -29,8 +34,19 @@ class Entry:
 
     @classmethod
     def parse(cls, id_: str, payloads: Sequence[bytes]) -> Entry:
-        """Reads the payloads of one id, one for each shard. Raises DecodeError when one is no LogEntry."""
-        return cls(id_, tuple(LogEntry.FromString(payload) for payload in payloads))
+        """Reads the payloads of one id, one for each shard. Raises EntryUnreadable when one is no LogEntry."""
+        try:
+            parts = tuple(LogEntry.FromString(payload) for payload in payloads)
+        except DecodeError as error:
+            raise EntryUnreadable(f"{id_} is no log entry: {error}") from error
+        if any(len(part.ticks) % TICK.itemsize or len(part.depths) % DEPTH.itemsize for part in parts):
+            raise EntryUnreadable(f"{id_} holds broken records")
+        return cls(id_, parts)
+
+    @classmethod
+    def nothing(cls, id_: str) -> Entry:
+        """An entry that no stage does anything with, in the place of an unreadable one."""
+        return cls(id_, (LogEntry(),))
 
     @property
     def kind(self) -> LogEntryKind.ValueType:

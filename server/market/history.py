@@ -23,6 +23,9 @@ from server.store.records import STORED_BAR
 Rows = NDArray[np.void]
 Pair = tuple[int, int]
 
+_INSTRUMENTS = 50
+"""Instruments of one query, so that reading many whole days does not stop the event loop for long."""
+
 _SAME_COLUMNS = (
     "instrument", "open_time", "open", "high", "low", "close", "open_interest",
     "first_time", "first_row", "last_time", "last_row",
@@ -52,8 +55,12 @@ class StoredHistory:
         numbers = defaultdict(list)
         for number, day in pairs:
             numbers[day].append(number)
-        days = [await self._bars.day_bars(items, day_start(day), day_start(day + 1)) for day, items in numbers.items()]
-        return from_stored(np.concatenate([np.empty(0, STORED_BAR), *days]), self._sessions)
+        parts = [np.empty(0, STORED_BAR)]
+        for day, items in numbers.items():
+            for first in range(0, len(items), _INSTRUMENTS):
+                some = items[first : first + _INSTRUMENTS]
+                parts.append(await self._bars.day_bars(some, day_start(day), day_start(day + 1)))
+        return from_stored(np.concatenate(parts), self._sessions)
 
     async def write(self, transaction: Transaction, bars: Rows) -> None:
         """Merges rows of `BAR_STATE` into the stored ones; their roll-ups are marked as outdated with them."""

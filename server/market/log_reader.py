@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from server.market.entries import Entry
+from server.market.entries import Entry, EntryUnreadable
+
+_LOG = logging.getLogger(__name__)
 
 
 class Log(Protocol):
@@ -47,4 +50,13 @@ class LogReader:
             if [entry_id for entry_id, _ in rows] != ids:
                 raise ShardsDisagree(f"shards {first} and {shard} differ behind {after_id}")
             columns.append([payload for _, payload in rows])
-        return [Entry.parse(entry_id, parts) for entry_id, *parts in zip(ids, *columns, strict=True)]
+        return [_parsed(entry_id, parts) for entry_id, *parts in zip(ids, *columns, strict=True)]
+
+
+def _parsed(entry_id: str, parts: Sequence[bytes]) -> Entry:
+    """The entry. One that cannot be read is passed over: it would stop the slot for ever."""
+    try:
+        return Entry.parse(entry_id, parts)
+    except EntryUnreadable:
+        _LOG.exception("log entry is passed over")
+        return Entry.nothing(entry_id)

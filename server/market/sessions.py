@@ -82,7 +82,7 @@ class SessionTable:
 
     def unknown(self, instruments: NDArray[np.int32]) -> list[int]:
         """The numbers among them that were not registered."""
-        inside = instruments < len(self._calendar)
+        inside = (instruments >= 0) & (instruments < len(self._calendar))
         known = self._calendar[instruments if inside.all() else np.where(inside, instruments, 0)] != _UNKNOWN
         known &= inside
         return [] if known.all() else np.unique(instruments[~known]).tolist()

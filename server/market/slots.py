@@ -93,7 +93,7 @@ class SlotRunner:
         self.name = name
         self.state = SlotState.STANDBY
         self.position = FIRST_ID
-        self._make_stage = make_stage
+        self.make_stage = make_stage
         self._reader = reader
         self._output = output
         self._ports = ports
@@ -116,7 +116,7 @@ class SlotRunner:
             return
         self.state = SlotState.STARTING
         try:
-            await self._hold(lease, _Work(self, lease, self._make_stage(), self._stopping))
+            await self._hold(lease, _Work(self, lease, self.make_stage(), self._stopping))
         except LeaseLost:
             _LOG.warning("slot %s was taken over", self.name)
             self._ports.meter.count("strikeline_worker_leases_lost_total", slot=self.name)
@@ -215,10 +215,17 @@ class _Work:
         if found is None:
             await self._stage.begin()
         else:
-            for payload in (found.base, *found.deltas):
-                self._stage.restore(checkpoints.unpack(payload))
-            self._position, self._has_base = found.position, True
-        self._slot.position = self._position
+            self._position = self._slot.position = found.position
+            try:
+                for payload in (found.base, *found.deltas):
+                    self._stage.restore(checkpoints.unpack(payload))
+                self._has_base = True
+            except checkpoints.CheckpointUnreadable as error:
+                # Made by another version or for another number of slots: what is committed stands, the rest is
+                # learned anew.
+                _LOG.warning("slot %s begins anew at %s: %s", self._slot.name, found.position, error)
+                self._stage = self._slot.make_stage()
+                await self._stage.begin()
 
     async def _step(self) -> None:
         clock, meter = self._slot.ports.clock, self._slot.ports.meter

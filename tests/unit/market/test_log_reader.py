@@ -64,3 +64,13 @@ def test_an_entry_says_what_it_is():
     entry = Entry.parse("1-0", [message, message])
 
     assert (entry.kind, entry.run, entry.source, entry.appended_at) == (TICKS, "run-1", "replay", 9)
+
+
+@pytest.mark.parametrize("broken", [b"\xff\xff\xff", LogEntry(kind=TICKS, ticks=b"123").SerializeToString()])
+async def test_an_unreadable_entry_is_said_and_passed_over(broken, caplog):
+    log = MemoryLog([("1-0", broken), ("2-0", payload(7))])
+
+    entries = await LogReader(log, [0]).read("0-0", 10, 0)
+
+    assert [(entry.id, entry.kind) for entry in entries] == [("1-0", 0), ("2-0", TICKS)]
+    assert "1-0" in caplog.text

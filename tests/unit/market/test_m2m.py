@@ -1,6 +1,7 @@
 """Mark-to-market samples and candles, one rule a test."""
 
 from server.domain.prices import ABSENT
+from server.market.checkpoints import CheckpointUnreadable
 from server.market.m2m import M2mSlot
 from server.market.records import M2M_COMPLETE
 from server.market.slot_plan import m2m_slot_of
@@ -196,3 +197,13 @@ async def test_a_first_start_asks_for_all_strategies():
     await worker.stage.begin()
 
     assert worker.announced == 1
+
+
+async def test_a_checkpoint_for_another_number_of_slots_is_refused():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0))))
+    await worker.commit()
+    worker.stage._slot = M2mSlot(number=0, slots=2, freshness=BOUND)
+
+    with pytest.raises(CheckpointUnreadable, match="made for 1 slots"):
+        worker.stage.restore(worker.checkpoint[0])

@@ -235,6 +235,20 @@ async def test_a_slot_goes_on_from_its_checkpoint(slot):
     await stopped(runner, running)
 
 
+async def test_a_checkpoint_that_cannot_be_read_is_replaced_from_its_position_on(slot, caplog):
+    slot.log.entries = ["1-0", "2-0"]
+    slot.checkpoints.stored = Checkpoint("1-0", b"of another version", ())
+    runner = slot.runner()
+
+    running = asyncio.create_task(runner.run())
+    await settle()
+
+    assert (slot.stage.applied, slot.stage.begun) == (["2-0"], 1)
+    assert slot.checkpoints.saved == [("base", "2-0")]
+    assert "begins anew at 1-0" in caplog.text
+    await stopped(runner, running)
+
+
 async def test_stopping_commits_what_was_read_and_gives_the_slot_free(slot):
     slot.log.entries = ["1-0"]
     runner = slot.runner()
