@@ -1,5 +1,7 @@
 """Mark-to-market samples and candles, one rule a test."""
 
+import pytest
+
 from server.domain.prices import ABSENT
 from server.market.checkpoints import CheckpointUnreadable
 from server.market.m2m import M2mSlot
