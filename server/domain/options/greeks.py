@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from server.domain.options.arrays import BLOCK, BoolArray, FloatArray, floats
+from server.domain.options.arrays import BLOCK, BoolArray, FloatArray, floats, optional
 from server.domain.options.black76 import Contracts, distances, positive, price
 from server.domain.options.normal import SQRT_HALF, SQRT_TWO_PI, scaled_complementary_error
 
@@ -114,6 +116,15 @@ def greeks(contracts: Contracts, volatility: ArrayLike) -> Greeks:
             rows = slice(start, start + BLOCK)
             _fill(values[:, rows], contracts.part(rows), sigma[rows])
     return Greeks(values)
+
+
+def net_greeks(single: Greeks, signed_units: ArrayLike) -> Mapping[str, float | None]:
+    """Σ Greek × units over contracts, units above 0 bought and below 0 sold; by name, in the order of `NAMES`.
+
+    A sum is absent as soon as one of its contracts is; no contracts sum to 0.
+    """
+    sums = (single.values * floats(signed_units)).sum(axis=1)
+    return MappingProxyType({name: optional(value) for name, value in zip(NAMES, sums, strict=True)})
 
 
 @dataclass(frozen=True)

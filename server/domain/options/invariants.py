@@ -87,14 +87,15 @@ def checked(
 ) -> Checked:
     """Withholds what violates an invariant. A wrong price, volatility or parity withholds everything of a contract.
 
-    `price` NaN: nothing to compare. `parity` is `parity_holds` contract by contract, when put and call were compared.
+    `price` NaN, or no time left: nothing to compare. `parity` is `parity_holds` contract by contract, when put and
+    call were compared.
     """
     values = greeks.values.copy()
     counts: dict[Rule, int] = {}
     prices = floats(price)
     with np.errstate(all="ignore"):
         whole = {
-            Rule.PRICE_BOUNDS: np.isfinite(prices) & ~price_within_bounds(contracts, prices),
+            Rule.PRICE_BOUNDS: np.isfinite(prices) & (contracts.years > 0.0) & ~price_within_bounds(contracts, prices),
             Rule.VOLATILITY_BOUNDS: (volatility <= 0.0) | (volatility > HIGHEST_VOLATILITY),
         }
         if parity is not None:
@@ -133,7 +134,7 @@ def _single(contracts: Contracts, values: FloatArray) -> dict[Rule, tuple[tuple[
         Rule.VEGA_SIGN: (("vega",), vega < 0.0),
         Rule.THETA_BOUND: (("theta",), theta > _highest_theta(contracts, growth, discount, carry)),
         Rule.RHO_SIGN: (("rho",), direction < 0.0),
-        Rule.CARRY_BOUND: (("theta", "charm", "colour"), np.abs(carry) > HIGHEST_CARRY),
+        Rule.CARRY_BOUND: (("theta", "charm", "colour"), (np.abs(carry) > HIGHEST_CARRY) & np.isfinite(theta)),
     }
 
 
