@@ -37,7 +37,8 @@ def breaking(changed: Files, folder: Path) -> str:
     """What buf says about a changed contract; empty when clients do not notice."""
     image = folder / "changed.binpb"
     image.write_bytes(changed.SerializeToString())
-    command = [str(Path(sys.executable).parent / "buf"), "breaking", str(image), "--against", str(COMMITTED), "--exclude-imports"]
+    buf = Path(sys.executable).parent / "buf"
+    command = [str(buf), "breaking", str(image), "--against", str(COMMITTED), "--exclude-imports"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     return result.stdout + result.stderr
 
