@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from server.domain.timeframes import ONE_MINUTE
@@ -94,7 +95,8 @@ async def test_bars_and_samples_of_a_worker_that_restarts_come_once(
         entries = [log_pb2.BarsEntry.FromString(payload) for _, payload in await published(bars_output)]
         bar_rows = sum(len(entry.bars) // BAR.itemsize for entry in entries)
         sample_entries = [log_pb2.M2mEntry.FromString(payload) for _, payload in await published(m2m_output)]
-        sample_rows = sum(len(entry.samples) // M2M.itemsize for entry in sample_entries)
+        numbers = np.concatenate([np.frombuffer(entry.samples, M2M)["strategy"] for entry in sample_entries])
+        sample_rows = int((numbers == strategy.stored.number).sum())
         await bars.until(lambda: len(bars.connection.events) >= bar_rows)
         await samples.until(lambda: len(samples.connection.events) >= sample_rows)
 

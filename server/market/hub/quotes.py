@@ -73,7 +73,9 @@ def state_of(book: Book, instrument_id: int) -> bytes:
     """Changes whenever the instrument's quote does: what is made of a quote can be kept for as long as it stays."""
     if not 0 <= instrument_id < len(book.records):
         return b""
-    return book.records[instrument_id].tobytes() + book.depths[instrument_id].tobytes()
+    record: bytes = book.records[instrument_id].tobytes()
+    depth: bytes = book.depths[instrument_id].tobytes()
+    return record + depth
 
 
 def _levels(depth: np.void, side: str) -> tuple[Level, ...]:
