@@ -39,6 +39,8 @@ SELECT create_hypertable('bars_1m', by_range('open_time', INTERVAL '7 days'), cr
 GRANT SELECT ON bars_1m TO strikeline_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON bars_1m TO strikeline_worker;
 
+COMMENT ON TABLE bars_1m IS 'Kept for ever. Community edition: compressed after 7 days.';
+
 -- Bars that a source gives in a larger timeframe. They make no minute bars.
 CREATE TABLE bars_stored (
     instrument_id integer NOT NULL,
@@ -113,6 +115,13 @@ GRANT SELECT ON {name} TO strikeline_api, strikeline_worker;
 ALTER MATERIALIZED VIEW {name} OWNER TO strikeline_rollup;
 """
 
+# Late ticks and replays may still write into a compressed chunk: TimescaleDB unpacks what it must.
+COMPRESSION = """
+ALTER TABLE bars_1m SET (timescaledb.compress, timescaledb.compress_segmentby = 'instrument_id',
+                         timescaledb.compress_orderby = 'open_time DESC');
+SELECT add_compression_policy('bars_1m', INTERVAL '7 days');
+"""
+
 ROLLUP_ROLE = """
 DO $$
 BEGIN
@@ -135,7 +144,7 @@ def upgrade() -> None:
     if is_community():
         run(ROLLUP_ROLE)
         run(AGGREGATE.format(name="bars_5m", minutes=5) + AGGREGATE.format(name="bars_15m", minutes=15))
-        run("REVOKE CREATE ON SCHEMA public FROM strikeline_rollup")
+        run("REVOKE CREATE ON SCHEMA public FROM strikeline_rollup;" + COMPRESSION)
     else:
         run(TABLE.format(name="bars_5m") + TABLE.format(name="bars_15m"))
 

@@ -142,6 +142,7 @@ CREATE TABLE m2m_candles (
     CONSTRAINT m2m_candles_key_check CHECK (first_time <= last_time)
 );
 SELECT create_hypertable('m2m_candles', by_range('open_time', INTERVAL '7 days'), create_default_indexes => false);
+COMMENT ON TABLE m2m_candles IS 'Kept for ever. Not compressed: TimescaleDB refuses that beside row-level security.';
 CREATE INDEX m2m_candles_latest_idx ON m2m_candles (strategy, open_time DESC);
 
 -- The api reads candles through this view alone. On the hypertable itself a grant would hold for its chunks too, which

@@ -1,6 +1,6 @@
 """Tables of the analytics, trading and key services: added ahead of their code, so that an old release is untouched."""
 
-from migrations.sql import run
+from migrations.sql import is_community, run
 
 revision = "0006"
 down_revision = "0005"
@@ -182,6 +182,7 @@ CREATE TABLE api_key_usage (
 );
 SELECT create_hypertable('api_key_usage', by_range('used_at', INTERVAL '1 day'), create_default_indexes => false);
 CREATE INDEX api_key_usage_latest_idx ON api_key_usage (api_key, used_at DESC);
+COMMENT ON TABLE api_key_usage IS 'Kept for 90 days.';
 CREATE VIEW own_api_key_usage WITH (security_barrier = true) AS
 SELECT u.api_key, u.used_at, u.method, u.code, u.address, u.duration
 FROM api_key_usage u WHERE u.user_id = current_setting('app.user_id', true);
@@ -220,6 +221,8 @@ def upgrade() -> None:
     for table in OWN_BY_ACCOUNT:
         run(POLICIES.format(table=table, own="account IN (SELECT a.account FROM accounts a)"))
     run(GRANTS)
+    if is_community():
+        run("SELECT add_retention_policy('api_key_usage', INTERVAL '90 days')")
 
 
 def downgrade() -> None:

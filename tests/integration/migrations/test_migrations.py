@@ -1,0 +1,251 @@
+"""Revisions on a real TimescaleDB: up, down, up again, with the data of what stays kept."""
+
+import asyncio
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import pytest
+
+from migrations.schema import COMMITTED, describe
+from server.store import migrate
+from server.store.calendar import CalendarStore
+from server.store.database import Database
+from tests.support.databases import TestDatabase
+
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+BELOW = dict(zip(REVISIONS, ("base", *REVISIONS[:-1]), strict=True))
+YEAR = (date(2024, 1, 1), date(2024, 12, 31))
+
+# Rows of each table, by the revision that makes it. Those of earlier revisions must survive the later ones.
+ROWS = {
+    "instruments": (
+        "0001",
+        """
+        INSERT INTO instruments (exchange, tradingsymbol, kind, tick_size, lot_size, provenance)
+        VALUES ('NSE', 'RELIANCE', 'EQUITY', 0.05, 1, 'kite')
+        """,
+    ),
+    "calendar_weekdays": (
+        "0001",
+        "INSERT INTO calendar_weekdays VALUES ('T', 0, '9:00', '17:00', '2020-01-01', NULL, 'test')",
+    ),
+    "calendar_sessions": (
+        "0001",
+        "INSERT INTO calendar_sessions VALUES ('T', '2025-01-26', 'holiday', NULL, NULL, 'x', 'test')",
+    ),
+    "bars_1m": (
+        "0002",
+        """
+        INSERT INTO bars_1m (instrument_id, open_time, open, high, low, close, partial, closed, first_time, first_row,
+                             last_time, last_row, cumulative_max, cumulative_before)
+        VALUES (1, '2025-11-10 03:45Z', 1402.05, 1403.1, 1401.95, 1402.5, false, true, 1, 2, 3, 4, 900, 100)
+        """,
+    ),
+    "bars_stored": (
+        "0002",
+        "INSERT INTO bars_stored VALUES (1, '1day', '2025-11-10 03:45Z', 1, 2, 0.5, 1.5, 10, NULL, 'kite')",
+    ),
+    "rollup_dirty": ("0002", "INSERT INTO rollup_dirty (bucket) VALUES ('2025-11-10 03:45Z')"),
+    "accounts": ("0003", "INSERT INTO accounts VALUES ('asha-1', 'asha')"),
+    "strategies": (
+        "0003",
+        "INSERT INTO strategies (strategy, account, display_name, tags) VALUES ('s', 'asha-1', 'S', '{a,b}')",
+    ),
+    "legs": (
+        "0003",
+        """
+        INSERT INTO legs (leg, strategy, account, instrument_id, side, quantity, entry_price)
+        VALUES ('l', 1, 'asha-1', 1, 'SELL', 75, 999999999.9999)
+        """,
+    ),
+    "strategy_m2m": ("0003", "INSERT INTO strategy_m2m VALUES (1, 'asha-1', now(), -0.0001, 12345.6789, true, 'x')"),
+    "m2m_candles": (
+        "0003",
+        "INSERT INTO m2m_candles VALUES (1, 'asha-1', '2025-11-10 03:45Z', -0.0001, 1, -1, 0.5, 2, 1, 2)",
+    ),
+    "strategy_outbox": ("0003", "INSERT INTO strategy_outbox (payload) VALUES ('{\"number\": 1}')"),
+    "leases": ("0004", "INSERT INTO leases VALUES ('bars-0', 'worker-1', 7, now())"),
+    "checkpoints": ("0004", "INSERT INTO checkpoints VALUES ('bars-0', 1, 'base', '5-0', '\\x00ff')"),
+}
+TABLES_OF_0006 = (
+    "option_bars", "expiry_metrics", "futures_bars", "labels", "daily_performance", "positions", "orders", "api_keys",
+    "api_key_usage",
+)  # fmt: skip
+HYPERTABLES = {
+    "bars_1m", "bars_5m", "bars_15m", "bars_stored", "m2m_candles", "option_bars", "expiry_metrics", "futures_bars",
+    "api_key_usage",
+}  # fmt: skip
+
+
+def fill(database: TestDatabase, until: str) -> None:
+    with database.connect() as connection:
+        for revision, sql in ROWS.values():
+            if revision <= until:
+                connection.execute(sql)
+
+
+def snapshot(database: TestDatabase, until: str) -> dict[str, list[str]]:
+    """Every row of the tables that a revision and its predecessors made, as text."""
+    with database.connect() as connection:
+        return {
+            table: [row for (row,) in connection.execute(f"SELECT t::text FROM {table} t ORDER BY 1")]
+            for table, (revision, _) in ROWS.items()
+            if revision <= until
+        }
+
+
+def tables(database: TestDatabase) -> set[str]:
+    with database.connect() as connection:
+        rows = connection.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+                                  "AND relkind IN ('r', 'v') AND relname <> 'alembic_version'")  # fmt: skip
+        return {name for (name,) in rows}
+
+
+def test_there_is_one_line_of_revisions():
+    files = sorted(path.name for path in (migrate.FOLDER / "versions").glob("0*.py"))
+    numbers = [name[:4] for name in files]
+    assert numbers == [f"{number:04}" for number in range(1, len(files) + 1)]
+    assert all(re.fullmatch(r"\d{4}_[a-z_]+\.py", name) for name in files)
+    assert (migrate.head(), tuple(numbers)) == (numbers[-1], REVISIONS)
+
+
+def test_an_empty_database_has_no_revision(empty_database: TestDatabase):
+    assert migrate.current(empty_database.owner_url) is None
+
+
+def test_upgrading_an_empty_database(empty_database: TestDatabase):
+    migrate.upgrade(empty_database.owner_url)
+    assert migrate.current(empty_database.owner_url) == migrate.head()
+    assert tables(empty_database) >= {*ROWS, *TABLES_OF_0006}
+
+
+def test_upgrading_twice_changes_nothing(database: TestDatabase):
+    fill(database, "0006")
+    before = (describe(database.owner_url), snapshot(database, "0006"))
+    migrate.upgrade(database.owner_url)
+    assert (describe(database.owner_url), snapshot(database, "0006")) == before
+
+
+def test_several_migrations_at_once_take_turns(empty_database: TestDatabase):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(migrate.upgrade, [empty_database.owner_url] * 4))
+    assert migrate.current(empty_database.owner_url) == migrate.head()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_revision_goes_up_down_and_up_again(empty_database: TestDatabase, revision: str):
+    url = empty_database.owner_url
+    migrate.upgrade(url, BELOW[revision])
+    before = tables(empty_database)
+    migrate.upgrade(url, revision)
+    schema = describe(url)
+    migrate.downgrade(url, BELOW[revision])
+    assert tables(empty_database) == before
+    migrate.upgrade(url, revision)
+    assert describe(url) == schema
+
+
+@pytest.mark.parametrize("revision", REVISIONS[1:])
+def test_what_stays_keeps_its_rows(empty_database: TestDatabase, revision: str):
+    url, below = empty_database.owner_url, BELOW[revision]
+    migrate.upgrade(url, below)
+    fill(empty_database, below)
+    before = snapshot(empty_database, below)
+    migrate.upgrade(url, revision)
+    after_up = snapshot(empty_database, below)
+    migrate.downgrade(url, below)
+    migrate.upgrade(url, revision)
+    assert _without_facts(after_up) == _without_facts(snapshot(empty_database, below)) == _without_facts(before)
+
+
+def _without_facts(rows: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Without the calendar facts that revision 0005 brings and takes."""
+    return {table: [row for row in found if "calendar" not in table or "test" in row] for table, found in rows.items()}
+
+
+def test_everything_down_leaves_nothing(database: TestDatabase):
+    fill(database, "0006")
+    migrate.downgrade(database.owner_url, "base")
+    assert tables(database) == set()
+    assert migrate.current(database.owner_url) is None
+
+
+def test_everything_down_and_up_again_is_the_same_schema(database: TestDatabase):
+    before = describe(database.owner_url)
+    migrate.downgrade(database.owner_url, "base")
+    migrate.upgrade(database.owner_url)
+    assert describe(database.owner_url) == before
+
+
+def test_a_failing_revision_leaves_the_one_before(empty_database: TestDatabase):
+    migrate.upgrade(empty_database.owner_url, "0003")
+    with empty_database.connect() as connection:
+        connection.execute("CREATE TABLE checkpoints (x int)")
+    with pytest.raises(Exception, match="already exists"):
+        migrate.upgrade(empty_database.owner_url)
+    assert migrate.current(empty_database.owner_url) == "0003"
+    assert "leases" not in tables(empty_database)
+
+
+def test_the_schema_is_the_committed_one(database: TestDatabase):
+    with database.connect() as connection:
+        (licence,) = connection.execute("SELECT current_setting('timescaledb.license')").fetchone() or ("",)
+    if licence == "timescale":
+        pytest.skip("schema.txt describes the Apache edition: Community keeps roll-ups in continuous aggregates")
+    assert describe(database.owner_url) == COMMITTED.read_text(encoding="utf-8")
+
+
+def test_time_series_are_hypertables(database: TestDatabase):
+    with database.connect() as connection:
+        found = connection.execute("SELECT hypertable_name FROM timescaledb_information.hypertables").fetchall()
+        views = connection.execute("SELECT view_name FROM timescaledb_information.continuous_aggregates").fetchall()
+    assert {name for (name,) in (*found, *views)} >= HYPERTABLES
+
+
+def test_a_migrations_owner_need_not_be_a_superuser(empty_database: TestDatabase):
+    """Extensions that need one are there already, as on a hosted database."""
+    owner = f"owner_{empty_database.name[-8:]}"
+    with empty_database.connect() as connection:
+        connection.execute("CREATE EXTENSION timescaledb")
+        connection.execute(f"CREATE ROLE {owner} LOGIN CREATEROLE")
+        connection.execute(f"ALTER DATABASE {empty_database.name} OWNER TO {owner}")
+        connection.execute(f"ALTER SCHEMA public OWNER TO {owner}")
+    try:
+        url = re.sub(r"//[^@]+@", f"//{owner}@", empty_database.owner_url)
+        migrate.upgrade(url)
+        assert migrate.current(url) == migrate.head()
+    finally:
+        with empty_database.connect() as connection:
+            connection.execute(f"REASSIGN OWNED BY {owner} TO CURRENT_USER")
+            connection.execute(f"DROP OWNED BY {owner}")
+            connection.execute(f"DROP ROLE {owner}")
+
+
+def test_the_calendar_knows_its_sources(database: TestDatabase):
+    with database.connect() as connection:
+        without = connection.execute(
+            "SELECT count(*) FROM calendar_sessions WHERE source = '' UNION ALL "
+            "SELECT count(*) FROM calendar_weekdays WHERE source = ''"
+        ).fetchall()
+    assert without == [(0,), (0,)]
+
+
+def test_the_calendar_loads(database: TestDatabase):
+    async def load() -> int:
+        async with Database.open(database.api_url, size=1) as db:
+            calendar = await CalendarStore(db).load("NSE")
+        return sum(1 for _ in calendar.sessions_between(*YEAR))
+
+    # 262 weekdays less 16 holidays (Muhurat counts), and five sessions on three Saturdays.
+    assert asyncio.run(load()) == 262 - 16 + 5
+
+
+def test_the_status_of_a_missing_server_is_an_error():
+    with pytest.raises(Exception, match="connection"):
+        migrate.current("postgresql://app@127.0.0.1:9/none")
+
+
+def test_an_unknown_revision_is_refused(database: TestDatabase):
+    with pytest.raises(Exception, match="9999"):
+        migrate.upgrade(database.owner_url, "9999")
