@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grpc
 import httpx
+import pytest
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,6 +30,9 @@ USES = (
     "fault", "http_fault", "wrong", "missing", "foreign", "stream", "transport",
 )  # fmt: skip
 """Names that the plugin makes cases for in a module that imports this one."""
+
+SYSTEM_DRAWS_TOO = pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
+"""A system that runs in the tests' own process uses `random` while an example is drawn."""
 
 REFUSALS = frozenset(
     {
@@ -244,6 +248,7 @@ def test_the_callers_correlation_id_comes_back(method: Method, transport: str, c
     assert outcome.headers["x-correlation-id"] == "contract-test-4711"
 
 
+@SYSTEM_DRAWS_TOO
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(data=st.data())
 def test_no_allowed_request_is_a_fault_of_the_server(
@@ -257,6 +262,7 @@ def test_no_allowed_request_is_a_fault_of_the_server(
     assert outcome.code in REFUSALS, (outcome.failure, outcome.text)
 
 
+@SYSTEM_DRAWS_TOO
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(data=st.data())
 def test_both_transports_treat_any_allowed_request_alike(
