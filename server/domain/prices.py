@@ -23,7 +23,6 @@ MONEY_LIMIT = Decimal("999999999.9999")
 
 _EXACT = Context(prec=40, rounding=ROUND_HALF_UP)
 _UNIT = Decimal("0.0001")
-_PAISA = Decimal("0.01")
 
 
 def scale_price(value: str | Decimal) -> int:
@@ -84,11 +83,6 @@ def round_to_tick(value: Decimal, tick: Decimal) -> Decimal:
         raise ValueError(f"a tick is positive: {tick}")
     steps = _EXACT.divide(value, tick).quantize(Decimal(1), context=_EXACT)
     return _EXACT.multiply(steps, tick)
-
-
-def round_to_paisa(value: Decimal) -> Decimal:
-    """An amount for display: two decimals, a tie away from zero."""
-    return value.quantize(_PAISA, context=_EXACT)
 
 
 def _number(value: str | Decimal) -> Decimal:

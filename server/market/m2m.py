@@ -39,6 +39,9 @@ MARK = np.dtype([("strategy", "<i8"), ("run", "<i8"), ("complete_until", "<i8")]
 """Until which market time of which run a strategy's figure stays complete without ticks; `ABSENT` when it is not."""
 
 _LENGTH = struct.Struct("<I")
+_RECENT = 16
+"""Most versions of the current figures that wait for a commit before only the newest are kept."""
+
 _CELLS = 1_000_000
 """Most (sample, leg) pairs that are worked on at a time."""
 
@@ -84,7 +87,7 @@ class M2mStage:
         self._prices = Prices(self._runs)
         self._followed = FollowedStrategies()
         self._candles = Candles()
-        self._current: dict[int, CurrentSample] = {}
+        self._recent: list[SampleRows] = []
         self._complete_until = np.full(256, ABSENT, dtype=np.int64)
         self._complete_run = np.full(256, ABSENT, dtype=np.int64)
         self._latest_run = ""
@@ -117,12 +120,13 @@ class M2mStage:
         groups = self._candles.unstored()
         for rows in groups:
             await self._ports.output.merge_candles(transaction, rows)
-        await self._ports.output.save_current(transaction, list(self._current.values()))
-        return sum(map(len, groups)) + len(self._current)
+        current = SampleRows.newest(self._recent).current()
+        await self._ports.output.save_current(transaction, current)
+        return sum(map(len, groups)) + len(current)
 
     def saved(self) -> None:
         """Rows and sections are committed."""
-        self._current = {}
+        self._recent = []
         self._candles.stored()
         self._prices.forget_changes()
         self._followed.forget_changes()
@@ -135,7 +139,6 @@ class M2mStage:
             if place is not None:
                 self._candles.drop(place)
                 self._complete_until[place] = ABSENT
-            self._current.pop(state.number, None)
             return SampleRows.empty()
         self._reserve()
         run = self._runs.get(self._latest_run)
@@ -233,8 +236,10 @@ class M2mStage:
     def _keep(self, run: Run, rows: SampleRows) -> SampleRows:
         self._complete_until[rows.place] = rows.fresh_until
         self._complete_run[rows.place] = run.index
-        for sample in rows.current():
-            self._current[sample.strategy] = sample
+        if len(rows.place):
+            self._recent.append(rows)
+        if len(self._recent) > _RECENT:
+            self._recent = [SampleRows.newest(self._recent)]
         return rows
 
     def _reserve(self) -> None:

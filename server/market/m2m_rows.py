@@ -62,21 +62,23 @@ class SampleRows:
 
     def current(self) -> list[CurrentSample]:
         """As they are stored."""
-        ends = np.cumsum(self.rows["legs"]).tolist()
-        samples = []
-        for row, end in zip(self.rows, ends, strict=True):
-            known = row["m2m"] != ABSENT
-            samples.append(
-                CurrentSample(
-                    strategy=int(row["strategy"]),
-                    market_time=int(row["market_time"]),
-                    m2m=int(row["m2m"]) if known else None,
-                    premium_flow=int(row["premium_flow"]) if known else None,
-                    complete=bool(row["flags"] & M2M_COMPLETE),
-                    legs=self.legs[end - int(row["legs"]) : end].tobytes(),
-                )
+        payload, size = self.legs.tobytes(), M2M_LEG.itemsize
+        ends = np.cumsum(self.rows["legs"]) * size
+        starts = ends - self.rows["legs"] * size
+        columns = (self.rows[name].tolist() for name in ("strategy", "market_time", "m2m", "premium_flow", "flags"))
+        return [
+            CurrentSample(
+                strategy=strategy,
+                market_time=market_time,
+                m2m=None if m2m == ABSENT else m2m,
+                premium_flow=None if flow == ABSENT else flow,
+                complete=bool(flags & M2M_COMPLETE),
+                legs=payload[start:end],
             )
-        return samples
+            for strategy, market_time, m2m, flow, flags, start, end in zip(
+                *columns, starts.tolist(), ends.tolist(), strict=True
+            )
+        ]
 
 
 @dataclass(frozen=True)

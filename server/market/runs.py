@@ -66,10 +66,6 @@ class Runs:
         """The run of that name; absent when it is not known."""
         return self._runs.get(name)
 
-    def by_index(self, index: int) -> Run | None:
-        """The run of that index; absent when it is forgotten."""
-        return next((run for run in self._runs.values() if run.index == index), None)
-
     def live(self, indices: NDArray[np.signedinteger]) -> NDArray[np.bool_]:
         """Which of the run indices belong to runs that are not over."""
         return np.isin(indices, [run.index for run in self._runs.values() if run.live])

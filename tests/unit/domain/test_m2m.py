@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.domain.m2m import BUY, SELL, Position, leg_m2m, premium_flow, strategy_m2m
-from server.domain.prices import format_money, round_to_paisa, scale_price, unscale
+from server.domain.prices import format_money, round_to_tick, scale_price, unscale
 from server.market.m2m_kernel import LegColumns, StrategyLegs, revalue
 
 
@@ -90,7 +90,7 @@ def test_t_18_to_t_21_sums_and_rounding_are_exact():
         assert Decimal("123.45") + Decimal("67.89") + Decimal("0.01") == Decimal("191.35")
         assert Decimal("1000.00") / 3 == Decimal("333.3333333333333333333333333")
     assert Decimal("0.1") + Decimal("0.2") == Decimal("0.3")
-    assert round_to_paisa(Decimal("378.7567")) == Decimal("378.76")
+    assert round_to_tick(Decimal("378.7567"), Decimal("0.01")) == Decimal("378.76")
 
 
 def test_a_million_paise_are_ten_thousand_rupees():

@@ -10,7 +10,6 @@ from server.domain.prices import (
     ABSENT,
     format_money,
     parse_money,
-    round_to_paisa,
     round_to_tick,
     scale_price,
     to_double,
@@ -89,7 +88,8 @@ def test_money_out_of_range_is_refused(text):
     ("value", "tick", "rounded"),
     [
         ("123.456", "0.01", "123.46"), ("123.456", "0.05", "123.45"), ("123.475", "0.05", "123.50"),
-        ("123.425", "0.05", "123.45"), ("-123.425", "0.05", "-123.45"), ("7", "0.25", "7.00"),
+        ("123.425", "0.05", "123.45"), ("-123.425", "0.05", "-123.45"), ("7", "0.25", "7.00"), ("0.005", "0.01", "0.01"),
+        ("-0.005", "0.01", "-0.01"),
     ],
 )  # fmt: skip
 def test_rounding_to_a_tick_is_half_up(value, tick, rounded):
@@ -107,11 +107,6 @@ def test_rounding_moves_by_half_a_tick_at_most(value, tick):
 
     assert abs(rounded - value) * 2 <= Decimal(tick)
     assert rounded % Decimal(tick) == 0
-
-
-@pytest.mark.parametrize(("value", "shown"), [("378.7567", "378.76"), ("0.005", "0.01"), ("-0.005", "-0.01")])
-def test_amounts_are_shown_in_paise(value, shown):
-    assert round_to_paisa(Decimal(value)) == Decimal(shown)
 
 
 def test_no_price_looks_absent():
