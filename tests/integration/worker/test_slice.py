@@ -77,3 +77,20 @@ async def relayed(log) -> str:
         entries = await log.read(0, "0-0", 100, 100)
         if len(entries) >= 2:
             return entries[-1][0]
+
+
+async def test_late_ticks_after_a_restart_merge_into_stored_bars(worker_db, market_log, start_worker, committed):
+    _, reliance = await instruments(worker_db)
+    number, minute = reliance.instrument_id, 60_000_000_000
+    feed = LogFeed(market_log)
+    async with start_worker():
+        await feed.batch(*(Tick(number, OPEN + at * minute, at, 100 + at, volume=100 * at) for at in range(4)))
+        await committed(await feed.ended())
+    again = LogFeed(market_log, run="run-2")
+
+    async with start_worker(instance="worker-b"):
+        await again.batch(Tick(number, OPEN + minute + 1, 9, 555, volume=180))
+        await committed(await again.ended())
+
+    rows = await worker_db.fetch("SELECT round(high * 10000), volume FROM bars_1m ORDER BY open_time")
+    assert [tuple(row) for row in rows] == [(100, 0), (555, 180), (102, 20), (103, 100)]

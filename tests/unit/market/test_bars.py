@@ -254,3 +254,29 @@ def test_the_definition_itself_by_hand():
 
     assert oracle(rows) == {(STOCK, at(2)): (110, 110, 90, 90, 200, 5, 3)}
     assert np.iinfo(np.int64).min == ABSENT
+
+
+async def test_a_day_that_is_merged_whole_is_closed_by_its_own_run():
+    worker, day = Worker(), 86_400 * SECOND
+    live, replay_ = Feed("live", "synthetic"), Feed("old", "replay", first_id=100)
+    await worker.feed(live.batch(Tick(STOCK, at(0) + day, 1, 200)))
+    await worker.feed(replay_.batch(Tick(STOCK, at(0), 1, 100)))
+
+    live_on = await worker.feed(live.beat(at(1) + day - 1))
+    closing = bars_of(await worker.feed(replay_.beat(at(1))))
+
+    assert live_on is None
+    assert closing[["open_time", "flags"]].tolist() == [(at(0), BAR_CLOSED)]
+
+
+async def test_an_open_bar_of_an_older_day_is_closed_after_a_restart_too():
+    worker, day = Worker(), 86_400 * SECOND
+    live, replay_ = Feed("live", "synthetic"), Feed("old", "replay", first_id=100)
+    await worker.feed(live.batch(Tick(STOCK, at(0) + day, 1, 200)))
+    await worker.feed(replay_.batch(Tick(STOCK, at(0), 1, 100)))
+    await worker.commit()
+    worker.crash()
+
+    closing = bars_of(await worker.feed(replay_.ended()))
+
+    assert closing[["open_time", "flags"]].tolist() == [(at(0), BAR_CLOSED)]

@@ -209,3 +209,19 @@ async def test_a_checkpoint_for_another_number_of_slots_is_refused():
 
     with pytest.raises(CheckpointUnreadable, match="made for 1 slots"):
         worker.stage.restore(worker.checkpoint[0])
+
+
+async def test_a_long_batch_is_worked_on_in_parts_with_the_same_result(monkeypatch):
+    rows = [Tick(STOCK if second % 3 else OPTION, at(0, second), second, 100 + second % 7) for second in range(59)]
+    state = strategy(7, leg(1, STOCK, BUY, 3, 0), leg(2, OPTION, SELL, 2, 0))
+    results = []
+    for cells in (1_000_000, 10):
+        monkeypatch.setattr("server.market.m2m._CELLS", cells)
+        worker, feed = M2mWorker(), Feed()
+        await worker.feed(changed(feed, state))
+        published = await worker.feed(feed.batch(*rows))
+        await worker.commit()
+        results.append((published, worker.candles))
+
+    assert results[0] == results[1]
+    assert len(results[0][1]) == 1
