@@ -8,7 +8,8 @@ from types import MappingProxyType
 from server.settings import SettingError, Settings
 
 DEVELOPMENT = "development"
-ENVIRONMENTS = (DEVELOPMENT, "staging", "production")
+PRODUCTION = "production"
+ENVIRONMENTS = (DEVELOPMENT, "staging", PRODUCTION)
 SHORTEST_SECRET = 32
 DEVELOPMENT_ISSUER = "strikeline-dev"
 

@@ -15,7 +15,10 @@ async def create_account(settings: Settings, user: str, account: str | None, dis
     """
     checks.check_settings(settings, role="account")
     async with Database.open(
-        settings.worker_database_url, size=1, allow_superuser=settings.environment == checks.DEVELOPMENT
+        settings.worker_database_url,
+        size=1,
+        allow_superuser=settings.environment == checks.DEVELOPMENT,
+        require_tls=settings.environment == checks.PRODUCTION,
     ) as database:
         accounts = AccountStore(database)
         if account is None:

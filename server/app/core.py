@@ -57,6 +57,7 @@ async def open_core(settings: Settings, role: str, url: str, statement_timeout: 
                 statement_timeout=statement_timeout,
                 application_name=f"strikeline-{role}",
                 allow_superuser=settings.environment == checks.DEVELOPMENT,
+                require_tls=settings.environment == checks.PRODUCTION,
             )
         )
         redis = await stack.enter_async_context(open_redis(settings.redis_url, settings.redis_timeout))

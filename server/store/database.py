@@ -16,6 +16,7 @@ from asyncpg.pool import PoolConnectionProxy
 from server.domain.errors import FailedPrecondition, Unavailable
 from server.store.database_errors import CONFLICT, CONNECTION_LOST, conflicted, translated, unavailable
 from server.store.statements import Statements
+from server.store.transport import require_verified
 
 T = TypeVar("T")
 Row = asyncpg.Record
@@ -97,12 +98,17 @@ class Database:
         statement_timeout: float = 5.0,
         application_name: str = "strikeline",
         allow_superuser: bool = False,
+        require_tls: bool = False,
     ) -> AsyncIterator[Database]:
         """Connects; on leaving, waits for running transactions for `acquire_timeout` and then drops them.
 
         Durations are seconds. Raises Unavailable when the server cannot be reached, and FailedPrecondition when the
-        role is a superuser or bypasses row-level security, unless `allow_superuser` (development) is set.
+        role is a superuser or bypasses row-level security, unless `allow_superuser` (development) is set; when the
+        server has not even `size` connections; with `require_tls` (production), when a network lies between that the
+        URL does not secure.
         """
+        if require_tls:
+            require_verified(url)
         settings = {
             "application_name": application_name,
             "statement_timeout": str(math.ceil(statement_timeout * 1000)),
@@ -125,6 +131,7 @@ class Database:
         try:
             if not allow_superuser:
                 await database.refuse_superuser()
+            await database._refuse_excess()
             yield database
         finally:
             await database._close()
@@ -205,6 +212,12 @@ class Database:
         row = await self.fetchrow(_SQL["role"])
         if row is None or row["rolsuper"] or row["rolbypassrls"]:
             raise FailedPrecondition("the database role is a superuser or bypasses row-level security")
+
+    async def _refuse_excess(self) -> None:
+        row = await self.fetchrow(_SQL["connection_limit"])
+        limit = row["connections"] if row else 0
+        if self._pool.get_max_size() > limit:
+            raise FailedPrecondition(f"a pool of {self._pool.get_max_size()} exceeds the server's {limit} connections")
 
     async def ping(self) -> None:
         """Returns when the database answers; raises Unavailable or DeadlineExceeded when it does not."""

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from server.domain.errors import DeadlineExceeded, Unavailable
+from server.domain.errors import DeadlineExceeded, FailedPrecondition, Unavailable
 from server.store.database import Database
 from tests.support.databases import TestDatabase
 
@@ -203,3 +203,15 @@ async def test_connections_carry_their_name_and_limits(database: TestDatabase):
         )
     assert row is not None
     assert tuple(row) == ("7s", "named", "7s", "UTC")
+
+
+async def test_production_refuses_an_unverified_server():
+    with pytest.raises(FailedPrecondition, match="sslmode=verify-full"):
+        async with Database.open("postgresql://strikeline_api@db.example/app", require_tls=True):
+            pass
+
+
+async def test_a_pool_larger_than_the_server_is_refused(database: TestDatabase):
+    with pytest.raises(FailedPrecondition, match="a pool of 100000 exceeds"):
+        async with Database.open(database.api_url, size=100_000):
+            pass
