@@ -19,7 +19,7 @@ from server.market.hub.pulse import Pulse
 FLUSH_INTERVALS = (0.0, 0.05, 0.1, 0.25, 1.0)
 """Seconds between cuts that a client may choose from."""
 
-LARGEST_BATCH = 1_000_000
+LARGEST_BATCH = 256_000
 """Bytes of a batch above which it is sent in several, each of whole log entries; gRPC clients accept 4 MB."""
 
 _INITIAL_CAPACITY = 1024
@@ -161,17 +161,16 @@ class Channel:
         cursor.index = max(cursor.index, cut.index)
         return False
 
-    def take(self, cursor: Cursor, pulse: Pulse, cut: Moment, *, conflate: bool) -> list[Frame]:
-        """What a reader gets up to a cut of its pulse; it has moved on then.
+    def take(self, cursor: Cursor, pulse: Pulse, cut: Moment, *, conflate: bool) -> Frame | None:
+        """The next frame of a reader on its way to a cut of its pulse, behind which it then stands; None at the cut.
 
         Raises ResourceExhausted (SLOW_CONSUMER) when it is slow and must not be conflated.
         """
         if cursor.lost is None and cut.index <= cursor.index:
-            return []
+            return None
         if cursor.lost is not None or self._is_slow(cursor, pulse, cut):
             return self._conflated(cursor, cut, conflate=conflate)
-        start, cursor.index = cursor.index, cut.index
-        return self._frames(cursor.items, start, cut)
+        return self._frame(cursor, cut)
 
     def trim(self) -> None:
         """Forgets entries that are older than any reader may fall behind."""
@@ -200,16 +199,19 @@ class Channel:
             age > limits.age + pulse.interval or backlog.count > limits.events or not backlog.fits(limits.size)
         )
 
-    def _frames(self, items: ItemSet, start: int, cut: Moment) -> list[Frame]:
-        selection = items.select(self._journal.window(start, cut.index))
-        if not selection.count:
-            return []
-        if selection.fits(LARGEST_BATCH) or cut.index - start == 1:
-            return [Frame(selection, b"", selection.count, cut)]
-        middle = self._journal.entry((start + cut.index) // 2 - 1).after
-        return self._frames(items, start, middle) + self._frames(items, middle.index, cut)
+    def _frame(self, cursor: Cursor, cut: Moment) -> Frame | None:
+        """As many whole entries as fit a batch; None when none of those before the cut is for this reader."""
+        start, end = cursor.index, cut
+        selection = self._select(cursor, end.index)
+        while not selection.fits(LARGEST_BATCH) and end.index - start > 1:
+            end = self._journal.entry((start + end.index) // 2 - 1).after
+            selection = self._select(cursor, end.index)
+        cursor.index = end.index
+        if selection.count:
+            return Frame(selection, b"", selection.count, end)
+        return self._frame(cursor, cut) if end.index < cut.index else None
 
-    def _conflated(self, cursor: Cursor, cut: Moment, *, conflate: bool) -> list[Frame]:
+    def _conflated(self, cursor: Cursor, cut: Moment, *, conflate: bool) -> Frame | None:
         if cursor.lost is not None:
             cut, count, chunks = self.head, *self._overtaken(cursor, cursor.lost)
         else:
@@ -221,8 +223,8 @@ class Channel:
             )
         cursor.index, cursor.lost = cut.index, None
         if not chunks:
-            return []
-        return [Frame(None, b"".join(chunks), len(chunks), cut, count - len(chunks))]
+            return None
+        return Frame(None, b"".join(chunks), len(chunks), cut, count - len(chunks))
 
     def _overtaken(self, cursor: Cursor, lost: _Lost) -> tuple[int, list[bytes]]:
         numbers = cursor.items.numbers

@@ -46,6 +46,7 @@ class Delivery:
         self._options = options
         self._subscriber = subscriber
         self._pulse = self._channel.pulses[options.flush]
+        self._conflate = options.slow is SlowPolicy.CONFLATE
         self._fingerprint = fingerprint(subscription.method, subscriber.user, subscription.keys, subscription.variant)
         self._cursor: Cursor | None = None
         self._moment = self._channel.head
@@ -175,26 +176,40 @@ class Delivery:
         layout, channel = self._layout, self._channel
         if self._epoch != channel.epoch:
             yield self._snapshot(cursor)
-        for notice in channel.notices.since(self._notice):
-            self._notice = notice.number
-            yield from self._events(cursor, notice.moment)
-            yield self._seal(layout.status, notice.status(), self._moment)
-        yield from self._events(cursor, channel.head if self._draining else self._pulse.cut)
+        if self._notice != channel.notices.count:
+            yield from self._noticed(cursor)
+        cut = channel.head if self._draining else self._pulse.cut
+        while True:
+            # Only ready bytes are held while the client takes its time, never what they were made of.
+            envelopes = self._next(cursor, cut)
+            if not envelopes:
+                break
+            yield from envelopes
         if self._draining and self._failure is None:
             yield self._seal(layout.status, _status(stream_pb2.STREAM_CONDITION_RECONNECT), self._moment)
             self._failure = Unavailable("this server goes down", reason="SERVER_DRAINING", retry_after=0.0)
         elif self._desk.clock.monotonic() - self._last_sent >= self._options.heartbeat:
             yield self._seal(layout.heartbeat, b"", self._moment)
 
-    def _events(self, cursor: Cursor, cut: Moment) -> Iterator[bytes]:
-        conflate = self._options.slow is SlowPolicy.CONFLATE
-        for frame in self._channel.take(cursor, self._pulse, cut, conflate=conflate):
-            if frame.replaced:
-                status = _status(stream_pb2.STREAM_CONDITION_CONFLATED, frame.replaced)
-                yield self._seal(self._layout.status, status, self._moment)
-            yield self._batch(frame)
-        if (cut.index, cut.position) > (self._moment.index, self._moment.position):
-            self._moment = cut
+    def _noticed(self, cursor: Cursor) -> Iterator[bytes]:
+        """Each notice behind the events that came before it."""
+        for notice in self._channel.notices.since(self._notice):
+            self._notice = notice.number
+            while envelopes := self._next(cursor, notice.moment):
+                yield from envelopes
+            yield self._seal(self._layout.status, notice.status(), self._moment)
+
+    def _next(self, cursor: Cursor, cut: Moment) -> list[bytes]:
+        """The next batch up to a cut, behind a status when it is conflated; nothing when the cut is reached."""
+        frame = self._channel.take(cursor, self._pulse, cut, conflate=self._conflate)
+        if frame is None:
+            if (cut.index, cut.position) > (self._moment.index, self._moment.position):
+                self._moment = cut
+            return []
+        if not frame.replaced:
+            return [self._batch(frame)]
+        status = _status(stream_pb2.STREAM_CONDITION_CONFLATED, frame.replaced)
+        return [self._seal(self._layout.status, status, self._moment), self._batch(frame)]
 
     async def _until_due(self, cursor: Cursor) -> None:
         if self._epoch != self._channel.epoch or self._notice != self._channel.notices.count or self._draining:
@@ -227,7 +242,7 @@ class Delivery:
     def _seal(self, event: bytes, payload: bytes, moment: Moment) -> bytes:
         self._sequence += 1
         token = self._desk.sealer.seal(self._fingerprint, self._sequence, moment.packed)
-        return self._layout.envelope(self._sequence, moment.market_time, token, event, payload)
+        return self._layout.envelope(self._sequence, moment.stamp, token, event, payload)
 
     def _subscribed(self) -> bytes:
         message = stream_pb2.Subscribed(stream=self.record.stream)

@@ -39,6 +39,7 @@ class Directory:
         self._sessions = sessions
         self._by_number: dict[int, Instrument] = {}
         self._by_key: dict[str, Instrument] = {}
+        self._keys: dict[int, str] = {}
 
     async def load(self) -> None:
         """Reads the whole master."""
@@ -58,7 +59,7 @@ class Directory:
 
     def key(self, number: int) -> str:
         """Key of a known instrument."""
-        return self._by_number[number].key
+        return self._keys[number]
 
     async def resolve(self, items: Sequence[str]) -> tuple[ItemOutcome, ...]:
         """What each requested name stands for. A second name of an instrument is accepted and adds nothing."""
@@ -72,13 +73,14 @@ class Directory:
         found = self._by_key.get(key)
         if found is None:
             return ItemOutcome(item, refusal=stream_pb2.ITEM_REFUSAL_NOT_FOUND)
-        return ItemOutcome(item, key=found.key, number=found.instrument_id)
+        return ItemOutcome(item, key=key, number=found.instrument_id)
 
     def _learn(self, rows: Iterable[Instrument]) -> None:
         fresh = [row for row in rows if self._by_number.get(row.instrument_id) != row]
         self._sessions.register(fresh)
         for row in fresh:
-            self._by_number[row.instrument_id] = self._by_key[row.key] = row
+            key = self._keys[row.instrument_id] = row.key
+            self._by_number[row.instrument_id] = self._by_key[key] = row
 
 
 def _canonical(item: str) -> str:

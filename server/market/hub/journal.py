@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.market.hub.position import Position, pack
+from server.market.hub.wire import timestamp
 
 Integers = NDArray[np.int64]
 Chunks = NDArray[np.object_]
@@ -32,11 +33,13 @@ class Moment:
     position: Position
     packed: bytes
     market_time: int
+    stamp: bytes
+    """`market_time` as the body of a Timestamp message; empty for 0."""
 
     @classmethod
     def of(cls, index: int, position: Position, market_time: int) -> Moment:
-        """Packs the position once for all tokens that will carry it."""
-        return cls(index, position, pack(position), market_time)
+        """Encodes the position and the time once for all envelopes that will carry them."""
+        return cls(index, position, pack(position), market_time, timestamp(market_time))
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,7 @@ class TokenSealer:
     def seal(self, request: bytes, sequence: int, position: bytes) -> bytes:
         """A token for a request's fingerprint and a packed position, as ASCII that needs no escaping in a URL."""
         body = b"".join((_VERSION, request, _SEQUENCE.pack(sequence), position))
-        mac = hmac.digest(self._key, body, "sha256")[:_MAC_SIZE]
-        return base64.urlsafe_b64encode(body + mac).rstrip(b"=")
+        return base64.urlsafe_b64encode(body + self._mac(body)).rstrip(b"=")
 
     def seal_bookmark(self, request: bytes, bookmark: Bookmark) -> bytes:
         """A token for a bookmark."""
@@ -85,11 +84,15 @@ class TokenSealer:
         except (binascii.Error, ValueError):
             _refuse()
         body, mac = data[:-_MAC_SIZE], data[-_MAC_SIZE:]
-        if not hmac.compare_digest(hmac.digest(self._key, body, "sha256")[:_MAC_SIZE], mac):
+        if not hmac.compare_digest(self._mac(body), mac):
             _refuse()
         if len(body) < _HEAD or not body.startswith(_VERSION):
             _refuse()
         return body
+
+    def _mac(self, body: bytes) -> bytes:
+        # Keyed BLAKE2 is a MAC by itself (RFC 7693) and costs a third of HMAC: there is one in every envelope.
+        return hashlib.blake2b(body, key=self._key, digest_size=_MAC_SIZE).digest()
 
 
 def _refuse(why: str = "is not a token of this service") -> NoReturn:

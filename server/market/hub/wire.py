@@ -8,12 +8,15 @@ from google.protobuf.descriptor import Descriptor
 
 NANOSECONDS = 1_000_000_000
 _LENGTH_DELIMITED = 2
+_ONE_BYTE = tuple(bytes((value,)) for value in range(0x80))
 
 
 def varint(value: int) -> bytes:
     """A non-negative number in protobuf's base-128 form."""
     if value < 0x80:
-        return bytes((value,))
+        return _ONE_BYTE[value]
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -58,8 +61,20 @@ class EnvelopeLayout:
         events = ("as_of", "resume_token", "subscribed", "snapshot", "batch", "heartbeat", "status")
         return cls(sequence=key_of(response, "sequence", 0), **{name: key_of(response, name) for name in events})
 
-    def envelope(self, sequence: int, as_of: int, token: bytes, event: bytes, payload: bytes) -> bytes:
-        """One message of the stream. `event` is one of the layout's keys; `as_of` is market time, 0 for none."""
-        moment = delimited(self.as_of, timestamp(as_of)) if as_of else b""
-        head = (self.sequence, varint(sequence), moment, self.resume_token, varint(len(token)), token)
-        return b"".join((*head, event, varint(len(payload)), payload))
+    def envelope(self, sequence: int, as_of: bytes, token: bytes, event: bytes, payload: bytes) -> bytes:
+        """One message of the stream. `event` is one of the layout's keys; `as_of`: a Timestamp, or nothing."""
+        return b"".join(
+            (
+                self.sequence,
+                varint(sequence),
+                self.as_of if as_of else b"",
+                _ONE_BYTE[len(as_of)] if as_of else b"",
+                as_of,
+                self.resume_token,
+                varint(len(token)),
+                token,
+                event,
+                varint(len(payload)),
+                payload,
+            )
+        )

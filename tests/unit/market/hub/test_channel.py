@@ -42,8 +42,12 @@ class Bench:
         self.channel.append((place,), market_time, Events.of(wanted, column, mask, chunks))
 
     def take(self, reader, interval=0.0, conflate=True):
+        """All frames up to the cut."""
         pulse = self.channel.pulses[interval]
-        return self.channel.take(reader, pulse, pulse.cut, conflate=conflate)
+        frames = []
+        while frame := self.channel.take(reader, pulse, pulse.cut, conflate=conflate):
+            frames.append(frame)
+        return frames
 
 
 def texts(frames):

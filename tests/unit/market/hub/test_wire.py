@@ -59,13 +59,13 @@ def test_envelope_is_protobufs(sequence, as_of, token, noise):
     expected = market_data_service_pb2.StreamTicksResponse(sequence=sequence, resume_token=token, status=status)
     expected.as_of.FromNanoseconds(as_of)
 
-    made = LAYOUT.envelope(sequence, as_of, token.encode(), LAYOUT.status, status.SerializeToString())
+    made = LAYOUT.envelope(sequence, timestamp(as_of), token.encode(), LAYOUT.status, status.SerializeToString())
 
     assert market_data_service_pb2.StreamTicksResponse.FromString(made) == expected
 
 
 def test_envelope_without_market_time_has_no_as_of():
-    made = LAYOUT.envelope(1, 0, b"", LAYOUT.heartbeat, b"")
+    made = LAYOUT.envelope(1, b"", b"", LAYOUT.heartbeat, b"")
 
     message = market_data_service_pb2.StreamTicksResponse.FromString(made)
     assert not message.HasField("as_of")
