@@ -109,24 +109,8 @@ class Database:
         """
         if require_tls:
             require_verified(url)
-        settings = {
-            "application_name": application_name,
-            "statement_timeout": str(math.ceil(statement_timeout * 1000)),
-            "idle_in_transaction_session_timeout": str(math.ceil(statement_timeout * 1000)),
-            "timezone": "UTC",
-        }
         with translated():
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=size,
-                timeout=acquire_timeout,
-                command_timeout=statement_timeout + _NETWORK_ALLOWANCE,
-                max_inactive_connection_lifetime=_IDLE_RECYCLE,
-                max_queries=_QUERIES_PER_CONNECTION,
-                server_settings=settings,
-                reset=_keep_session,
-            )
+            pool = await _pool(url, size, acquire_timeout, statement_timeout, application_name)
         database = cls(pool, acquire_timeout)
         try:
             if not allow_superuser:
@@ -270,6 +254,28 @@ class Database:
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+
+
+async def _pool(
+    url: str, size: int, acquire_timeout: float, statement_timeout: float, application_name: str
+) -> asyncpg.Pool[Row]:
+    limit = str(math.ceil(statement_timeout * 1000))
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        timeout=acquire_timeout,
+        command_timeout=statement_timeout + _NETWORK_ALLOWANCE,
+        max_inactive_connection_lifetime=_IDLE_RECYCLE,
+        max_queries=_QUERIES_PER_CONNECTION,
+        server_settings={
+            "application_name": application_name,
+            "statement_timeout": limit,
+            "idle_in_transaction_session_timeout": limit,
+            "timezone": "UTC",
+        },
+        reset=_keep_session,
+    )
 
 
 async def _keep_session(_connection: asyncpg.Connection[Row]) -> None:
