@@ -1,4 +1,4 @@
-"""Our transcoder and Envoy's, before the same server, get the same requests and differ exactly where it is documented."""
+"""Our transcoder and Envoy's, before one server, get the same requests and differ exactly where it is documented."""
 
 from __future__ import annotations
 

@@ -107,7 +107,8 @@ REFUSED_ALIKE = [
     ),
     *bodies(
         '{"int64Value":5.5}', '{"int32Value":2147483648}', '{"uint32Value":-1}', '{"doubleValue":"x"}',
-        '{"boolValue":1}', '{"stringValue":5}', '{"stringValue":"\\ud83d"}', '{"bytesValue":"!"}', '{"colour":"NOPE"}', '{"part":[]}',
+        '{"boolValue":1}', '{"stringValue":5}',
+        '{"stringValue":"\\ud83d"}', '{"bytesValue":"!"}', '{"colour":"NOPE"}', '{"part":[]}',
         '{"numberByNumber":{"x":"2"}}', '{"timestamp":"x"}', '{"timestamp":"0000-01-01T00:00:00Z"}',
         '{"duration":"1.5"}', '{"any":{"@type":"type.googleapis.com/nope","name":"x"}}',
         '{"choiceText":"a","choiceNumber":1}', "[]", '"x"', "5", "{", '{"a"', '{"int32Value":01}', '{"int32Value":NaN}',
