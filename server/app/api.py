@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Self
 
 import grpc
 from prometheus_client import CollectorRegistry
 
 from server.app.core import Core, load_calendars, open_core
+from server.app.role import Role
 from server.contract.errors import load_catalogue
 from server.contract.methods import load_contract
 from server.domain.calendar import MarketCalendar
@@ -62,29 +60,14 @@ from strikeline.v1 import component_pb2
 PACKAGE = "strikeline.v1"
 
 
-class ApiApp:
+class ApiApp(Role):
     """The api role: serves the contract over gRPC while its context is entered."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._stack = AsyncExitStack()
+        super().__init__(settings)
         self._started_at = time.time_ns()
         self.port = 0
         """Port that it listens on."""
-        self.metrics_port = 0
-        """Loopback port of `/metrics`; 0 without one."""
-
-    async def __aenter__(self) -> Self:
-        async with self._stack:
-            await self._start()
-            self._stack = self._stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.drain()
-        await self._stack.aclose()
 
     async def drain(self) -> None:
         """Takes no new calls; running ones get the grace time, streams are told to go elsewhere."""

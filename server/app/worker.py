@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Self
-
 from server.app.core import load_calendars, open_core
+from server.app.role import Role
 from server.jobs.rollup import RollupJob
 from server.market.worker import Worker
 from server.rpc.measures import watch
 from server.rpc.meters import PrometheusMeter
 from server.rpc.metrics_server import metrics_server
-from server.settings import Settings
 from server.store.rollups import RollupStore
 
 
-class WorkerApp:
+class WorkerApp(Role):
     """The worker role: makes bars and mark-to-market while its context is entered. Leaving commits what was read."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._stack = AsyncExitStack()
-        self.metrics_port = 0
-        """Loopback port of `/metrics`; 0 without one."""
-
-    async def __aenter__(self) -> Self:
-        async with self._stack:
-            await self._start()
-            self._stack = self._stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
 
     async def _start(self) -> None:
         settings, enter = self._settings, self._stack.enter_async_context

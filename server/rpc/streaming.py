@@ -8,15 +8,14 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable
 
-import grpc
 from google.protobuf.message import Message
 
 from server.domain.errors import Aborted, DeadlineExceeded, StrikelineError
 from server.rpc.admission import CORRELATION, Admission, Metadata
+from server.rpc.border import Border
 from server.rpc.call import Call
 from server.rpc.deadlines import until
-from server.rpc.replies import RpcContext, refuse, shown, trailers
-from server.rpc.status import code_of
+from server.rpc.replies import RpcContext
 from server.rpc.streams import OpenStream, Streams
 from server.rpc.telemetry import MethodTelemetry
 from server.rpc.tokens import expired
@@ -36,23 +35,11 @@ class StreamHandler:
         self._admission = admission
         self._streams = streams
         self._telemetry = telemetry
+        self._border = Border(admission, telemetry)
 
     async def handle(self, data: bytes, context: RpcContext) -> None:
         """GRPC's entry: writes the responses itself."""
-        started = self._telemetry.started()
-        metadata: Metadata = dict(context.invocation_metadata() or ())
-        call = self._admission.open(context, metadata)
-        try:
-            await self._run(data, metadata, call, context)
-        except asyncio.CancelledError:
-            self._telemetry.ended(call, started, grpc.StatusCode.CANCELLED, "CANCELLED")
-            raise
-        except Exception as error:  # noqa: BLE001 - the border: everything becomes a status
-            seen = shown(error, call)
-            self._telemetry.ended(call, started, code_of(seen), seen.reason)
-            await refuse(context, seen, trailers(call, started), call.correlation_id)
-        context.set_trailing_metadata(trailers(call, started))
-        self._telemetry.ended(call, started, grpc.StatusCode.OK)
+        await self._border.cross(context, lambda metadata, call: self._run(data, metadata, call, context))
 
     async def _run(self, data: bytes, metadata: Metadata, call: Call, context: RpcContext) -> None:
         patience = min(call.deadline, asyncio.get_running_loop().time() + ADMISSION_SECONDS)

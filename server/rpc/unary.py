@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
-import grpc
 from google.protobuf.message import Message
 
 from server.contract.methods import Method
 from server.domain.errors import DeadlineExceeded
 from server.rpc.admission import Admission, Metadata
+from server.rpc.border import Border
 from server.rpc.call import Call
 from server.rpc.deadlines import until
-from server.rpc.replies import RpcContext, refuse, shown, trailers
-from server.rpc.status import code_of
+from server.rpc.replies import RpcContext
 from server.rpc.telemetry import MethodTelemetry
 
 UnaryMethod = Callable[[Message, Call], Awaitable[Message | bytes]]
@@ -30,25 +28,15 @@ class UnaryHandler:
         self._cached = f"private, max-age={policy.cache_seconds}" if policy.cache_seconds else ""
         self._answer = answer
         self._admission = admission
-        self._telemetry = telemetry
+        self._border = Border(admission, telemetry)
 
     async def handle(self, data: bytes, context: RpcContext) -> bytes:
         """GRPC's entry: serialised request -> serialised response."""
-        started = self._telemetry.started()
-        metadata: Metadata = dict(context.invocation_metadata() or ())
-        call = self._admission.open(context, metadata)
-        try:
-            reply = await until(call.deadline, self._work(data, metadata, call), self._too_late)
-        except asyncio.CancelledError:
-            self._telemetry.ended(call, started, grpc.StatusCode.CANCELLED, "CANCELLED")
-            raise
-        except Exception as error:  # noqa: BLE001 - the border: everything becomes a status
-            seen = shown(error, call)
-            self._telemetry.ended(call, started, code_of(seen), seen.reason)
-            await refuse(context, seen, trailers(call, started), call.correlation_id)
-        context.set_trailing_metadata(trailers(call, started))
-        self._telemetry.ended(call, started, grpc.StatusCode.OK)
-        return reply
+
+        async def work(metadata: Metadata, call: Call) -> bytes:
+            return await until(call.deadline, self._work(data, metadata, call), self._too_late)
+
+        return await self._border.cross(context, work)
 
     async def _work(self, data: bytes, metadata: Metadata, call: Call) -> bytes:
         request = await self._admission.admit(data, metadata, call)
