@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from server.domain.calendar import EXCHANGE_ZONE, MarketCalendar, Session
@@ -17,6 +17,9 @@ _SQL = Statements.of("bars")
 _SESSIONS_AT_ONCE: Final = 400
 _LONGEST_PERIOD: Final = timedelta(days=31)
 _DAY: Final = timedelta(days=1)
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""No bar lies outside; times around these can still be moved by a period and be told in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class SeriesReader:
         self, query: BarQuery, calendar: MarketCalendar, span: tuple[datetime, datetime], limit: int
     ) -> list[Bar]:
         """At most `limit` bars that begin within `span`, in the query's order."""
+        span = max(span[0], _EARLIEST), min(span[1], _LATEST)
         stored = await self._stored_timeframes(query)
         windows = await self._windows(query, calendar, span, stored)
         bars: list[Bar] = []
