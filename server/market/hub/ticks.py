@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,51 +14,15 @@ from server.market.hub.items import ItemSet
 from server.market.hub.journal import SUPERSEDED, Events, Moment
 from server.market.hub.position import EntryId, Position
 from server.market.hub.streams import Stream, check_held, pages
-from server.market.hub.wire import NANOSECONDS, EnvelopeLayout, delimited, key_of, varint
-from server.market.records import ABSENT, DEPTH, PRICE_SCALE, TICK
+from server.market.hub.tick_codec import encode_ticks
+from server.market.hub.wire import EnvelopeLayout
+from server.market.records import ABSENT, DEPTH, TICK
 from strikeline.internal.v1 import log_pb2
-from strikeline.v1 import market_data_service_pb2, tick_pb2
+from strikeline.v1 import market_data_service_pb2
 
 Rows = NDArray[np.void]
 
 METHOD = "strikeline.v1.MarketDataService/StreamTicks"
-
-_TICK_KEY = key_of(market_data_service_pb2.TickBatch.DESCRIPTOR, "ticks")
-_HEADS = tuple(_TICK_KEY + varint(size) for size in range(256))
-"""What precedes a tick of each usual size."""
-_OPTIONAL = ("last_quantity", "volume", "open_interest", "bid_quantity", "ask_quantity")
-_COLUMNS = ("instrument", "event_time", "last_price", "bid_price", "ask_price", *_OPTIONAL)
-
-
-def encode_ticks(ticks: Rows, key: Callable[[int], str]) -> list[bytes]:
-    """Each tick as a field of a TickBatch. `ticks` have the columns of `TICK`; `key` names an instrument by number."""
-    columns = [ticks[name].tolist() for name in _COLUMNS]
-    return [_encode(key(row[0]), row) for row in zip(*columns, strict=True)]
-
-
-def _encode(key: str, row: tuple[int, ...]) -> bytes:
-    _, event_time, price, bid, ask, last_quantity, volume, open_interest, bid_quantity, ask_quantity = row
-    tick = tick_pb2.Tick(instrument=key)
-    time = tick.event_time
-    time.seconds, time.nanos = divmod(event_time, NANOSECONDS)
-    if price != ABSENT:
-        tick.last_price = price / PRICE_SCALE
-    if last_quantity != ABSENT:
-        tick.last_quantity = last_quantity
-    if volume != ABSENT:
-        tick.volume = volume
-    if open_interest != ABSENT:
-        tick.open_interest = open_interest
-    if bid != ABSENT:
-        tick.bid_price = bid / PRICE_SCALE
-    if bid_quantity != ABSENT:
-        tick.bid_quantity = bid_quantity
-    if ask != ABSENT:
-        tick.ask_price = ask / PRICE_SCALE
-    if ask_quantity != ABSENT:
-        tick.ask_quantity = ask_quantity
-    body = tick.SerializeToString()
-    return _HEADS[len(body)] + body if len(body) < len(_HEADS) else delimited(_TICK_KEY, body)
 
 
 def ticks_of(entries: list[log_pb2.LogEntry]) -> Rows:

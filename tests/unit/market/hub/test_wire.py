@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.market.hub.ticks import encode_ticks
+from server.market.hub.tick_codec import encode_ticks
 from server.market.hub.wire import EnvelopeLayout, delimited, timestamp, varint
 from server.market.records import ABSENT, TICK
 from strikeline.v1 import market_data_service_pb2, stream_pb2
