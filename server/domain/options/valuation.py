@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -60,71 +59,51 @@ class ExpiryQuotes:
 
 @dataclass(frozen=True)
 class ExpiryValuation:
-    """One expiry, valued: its chain, Greeks of both sides by strike, and what violated an invariant."""
+    """One expiry, valued: its forward, its chain, and the Greeks of both sides by strike."""
 
     quotes: ExpiryQuotes
     forward: Forward | None
     chain: Chain
     call_greeks: Greeks
     put_greeks: Greeks
+
+
+@dataclass(frozen=True)
+class Valuation:
+    """Expiries in the order they were given, and how many figures of all of them were withheld, by rule."""
+
+    expiries: tuple[ExpiryValuation, ...]
     violations: Mapping[Rule, int]
 
 
-def value_expiries(expiries: Sequence[ExpiryQuotes]) -> tuple[ExpiryValuation, ...]:
+def value_expiries(expiries: Sequence[ExpiryQuotes]) -> Valuation:
     """Values expiries together: one pass over all of their contracts, whatever underlying they belong to.
 
     Greeks are with respect to the spot, and to the forward where there is no spot.
     """
     if not expiries:
-        return ()
+        return Valuation((), MappingProxyType({}))
     forwards = [quotes.forward() for quotes in expiries]
-    parts = [_contracts(quotes, forward) for quotes, forward in zip(expiries, forwards, strict=True)]
-    contracts = _joined(parts)
-    prices = np.concatenate([side.price for quotes in expiries for side in (quotes.calls, quotes.puts)])
+    contracts = _contracts(expiries, forwards)
+    sides = [[quotes.calls for quotes in expiries], [quotes.puts for quotes in expiries]]
+    prices = np.concatenate([side.price for rows in sides for side in rows])
     volatility = implied_volatility(contracts, prices)
-    figures = greeks(contracts, volatility)
-    valued: list[ExpiryValuation] = []
-    start = 0
-    for quotes, forward, part in zip(expiries, forwards, parts, strict=True):
-        rows = slice(start, start + len(part))
-        found = checked(
-            part, prices[rows], volatility[rows], Greeks(figures.values[:, rows]), _parity(part, prices[rows])
-        )
-        valued.append(_valuation(quotes, forward, found))
-        start = rows.stop
-    return tuple(valued)
+    figures = checked(contracts, prices, volatility, greeks(contracts, volatility), _parity(contracts, prices))
+    return Valuation(tuple(_split(expiries, forwards, figures)), figures.violations)
 
 
-def all_violations(valued: Sequence[ExpiryValuation]) -> Mapping[Rule, int]:
-    """Violations of all expiries together, by rule."""
-    counts: Counter[Rule] = Counter()
-    for valuation in valued:
-        counts.update(valuation.violations)
-    return MappingProxyType(counts)
-
-
-def _contracts(quotes: ExpiryQuotes, forward: Forward | None) -> Contracts:
-    """Calls, then puts."""
-    price = ABSENT if forward is None else forward.price
-    count = len(quotes.strikes)
+def _contracts(expiries: Sequence[ExpiryQuotes], forwards: Sequence[Forward | None]) -> Contracts:
+    """The calls of all expiries, then their puts."""
+    counts = [len(quotes.strikes) for quotes in expiries]
+    prices = [ABSENT if forward is None else forward.price for forward in forwards]
+    bases = [price if quotes.spot is None else quotes.spot for price, quotes in zip(prices, expiries, strict=True)]
     return Contracts.of(
-        call=np.repeat([True, False], count),
-        strike=np.tile(quotes.strikes, 2),
-        underlying=price if quotes.spot is None else quotes.spot,
-        forward=price,
-        rate=quotes.rate,
-        years=quotes.years,
-    )
-
-
-def _joined(parts: Sequence[Contracts]) -> Contracts:
-    return Contracts(
-        call=np.concatenate([part.call for part in parts]),
-        strike=np.concatenate([part.strike for part in parts]),
-        underlying=np.concatenate([part.underlying for part in parts]),
-        forward=np.concatenate([part.forward for part in parts]),
-        rate=np.concatenate([part.rate for part in parts]),
-        years=np.concatenate([part.years for part in parts]),
+        call=np.repeat([True, False], sum(counts)),
+        strike=np.tile(np.concatenate([quotes.strikes for quotes in expiries]), 2),
+        underlying=np.tile(np.repeat(bases, counts), 2),
+        forward=np.tile(np.repeat(prices, counts), 2),
+        rate=np.tile(np.repeat([quotes.rate for quotes in expiries], counts), 2),
+        years=np.tile(np.repeat([quotes.years for quotes in expiries], counts), 2),
     )
 
 
@@ -137,23 +116,29 @@ def _parity(contracts: Contracts, prices: FloatArray) -> BoolArray:
     return np.concatenate((holds | ~call_inside, holds | call_inside))
 
 
-def _valuation(quotes: ExpiryQuotes, forward: Forward | None, found: Checked) -> ExpiryValuation:
-    count = len(quotes.strikes)
-    calls, puts = slice(0, count), slice(count, None)
-    chain = Chain(
-        strikes=quotes.strikes,
-        calls=_side(quotes.calls, found, calls),
-        puts=_side(quotes.puts, found, puts),
-    )
-    values = found.greeks.values
-    return ExpiryValuation(quotes, forward, chain, Greeks(values[:, calls]), Greeks(values[:, puts]), found.violations)
+def _split(
+    expiries: Sequence[ExpiryQuotes], forwards: Sequence[Forward | None], found: Checked
+) -> Iterator[ExpiryValuation]:
+    total = len(found.volatility) // 2
+    start = 0
+    for quotes, forward in zip(expiries, forwards, strict=True):
+        end = start + len(quotes.strikes)
+        of_calls, of_puts = slice(start, end), slice(total + start, total + end)
+        calls, puts = (Greeks(found.greeks.values[:, rows]) for rows in (of_calls, of_puts))
+        chain = Chain(
+            strikes=quotes.strikes,
+            calls=_side(quotes.calls, found.volatility[of_calls], calls),
+            puts=_side(quotes.puts, found.volatility[of_puts], puts),
+        )
+        yield ExpiryValuation(quotes, forward, chain, calls, puts)
+        start = end
 
 
-def _side(quotes: SideQuotes, found: Checked, rows: slice) -> ChainSide:
+def _side(quotes: SideQuotes, volatility: FloatArray, figures: Greeks) -> ChainSide:
     return ChainSide(
         price=quotes.price,
         open_interest=quotes.open_interest,
         volume=quotes.volume,
-        volatility=found.volatility[rows],
-        delta=found.greeks.delta[rows],
+        volatility=volatility,
+        delta=figures.delta,
     )
