@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import json
 import logging
 import os
@@ -99,6 +100,7 @@ def run_api(_: argparse.Namespace) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         async with ApiApp(settings) as app:
+            settle_memory()
             logging.getLogger("strikeline").info("api listens on port %d", app.port)
             await stop.wait()
 
@@ -113,6 +115,7 @@ def run_worker(_: argparse.Namespace) -> int:
 
     async def work(stop: asyncio.Event) -> None:
         async with WorkerApp(settings):
+            settle_memory()
             logging.getLogger("strikeline").info("worker runs")
             await stop.wait()
 
@@ -183,6 +186,13 @@ def _environment() -> Mapping[str, str]:
     from server.dev.environment import completed
 
     return completed(os.environ)
+
+
+def settle_memory() -> None:
+    """Tells the garbage collector that what exists now stays, and to look less often: calls leave no cycles behind."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _settings() -> Settings:

@@ -74,6 +74,7 @@ class ApiApp(Role):
         await self.health.drain()
         self.hub.drain()
         await self._server.stop(self._settings.drain_grace)
+        self.call_log.flush()
 
     async def _start(self) -> None:
         settings, enter = self._settings, self._stack.enter_async_context
@@ -82,6 +83,7 @@ class ApiApp(Role):
         calendars = await load_calendars(core.database)
         self.hub = await enter(make_hub(settings, core.database, core.redis, calendars))
         wrapping, sessions = await _wrapping(core)
+        self.call_log = wrapping.telemetry.log
         contract = load_contract()
         system = await _system_service(core, self.hub, wrapping, sessions, self._started_at)
         servicers = {**_servicers(core, self.hub, calendars), f"{PACKAGE}.SystemService": system}

@@ -6,12 +6,17 @@ import logging
 import re
 import sys
 import time
-from typing import TextIO
+from collections.abc import Iterable
+from typing import TextIO, cast
 
 import orjson
 
 FIELDS = "fields"
 """Name of the attribute of a log record that carries more members of the JSON object."""
+
+LINES = "lines"
+"""Name of the attribute of a log record that stands for several lines: their members, whose `time` is seconds since
+1970 UTC. Nothing in them may come from outside unchecked."""
 
 _SECRETS = re.compile(
     r"eyJ[\w-]{5,}\.[\w-]*\.?[\w-]*"  # a JSON web token
@@ -34,7 +39,10 @@ class JsonFormatter(logging.Formatter):
         self._second = (-1, "")
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of JSON."""
+        """One line of JSON, or several for a record that has them ready."""
+        lines: Iterable[dict[str, object]] | None = getattr(record, LINES, None)
+        if lines is not None:
+            return "\n".join(self._ready(line) for line in lines)
         line: dict[str, object] = {
             "time": self._time(record.created),
             "level": record.levelname,
@@ -47,6 +55,9 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = redact(self.formatException(record.exc_info))
         return orjson.dumps(line, default=str).decode()
+
+    def _ready(self, line: dict[str, object]) -> str:
+        return orjson.dumps({**line, "time": self._time(cast("float", line["time"]))}).decode()
 
     def _time(self, seconds: float) -> str:
         whole = int(seconds)

@@ -1,114 +1,108 @@
-"""What is measured and logged about calls. Every application has its own registry; labels come from fixed sets."""
+"""What is measured about calls. Every application has its own registry; labels come from fixed sets.
+
+The figures are plain numbers of one event loop, made into metrics when somebody collects them: a call pays for
+additions only.
+"""
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 
 import grpc
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from server.rpc.call import Call
-from server.rpc.logs import FIELDS
+from server.rpc.call_log import CallLog
 from server.rpc.measures import SECONDS
 
-_LEVELS = {
-    grpc.StatusCode.INTERNAL: logging.ERROR,
-    grpc.StatusCode.UNKNOWN: logging.ERROR,
-    grpc.StatusCode.UNAVAILABLE: logging.WARNING,
-}
-
-
-class RpcTelemetry:
-    """Rate, errors and duration of each method, and one log line a call."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        labels = ("service", "method")
-        self._calls = Counter(
-            "strikeline_rpc_calls", "Calls that ended, by gRPC code", (*labels, "code"), registry=registry
-        )
-        self._seconds = Histogram(
-            "strikeline_rpc_seconds", "Duration of unary calls", labels, buckets=SECONDS, registry=registry
-        )
-        self._running = Gauge("strikeline_rpc_running", "Unary calls that run now", labels, registry=registry)
-        self._streams = Gauge("strikeline_rpc_streams", "Streams that are open now", labels, registry=registry)
-        self._messages = Counter(
-            "strikeline_rpc_stream_messages", "Messages sent on streams", labels, registry=registry
-        )
-        self._log = logging.getLogger("strikeline.rpc")
-
-    def method(self, path: str, *, stream: bool) -> MethodTelemetry:
-        """What one method records; the labels are bound once."""
-        service, method = path.rsplit(".", 1)[-1].split("/")
-        running = (self._streams if stream else self._running).labels(service, method)
-        return MethodTelemetry(
-            running,
-            None if stream else self._seconds.labels(service, method),
-            self._messages.labels(service, method) if stream else None,
-            lambda code: self._calls.labels(service, method, code),
-            self._log,
-        )
+LABELS = ("service", "method")
 
 
 class MethodTelemetry:
-    """Records the calls of one method."""
+    """Counts the calls of one method."""
 
-    def __init__(
-        self,
-        running: Gauge,
-        seconds: Histogram | None,
-        messages: Counter | None,
-        counter: Callable[[str], Counter],
-        log: logging.Logger,
-    ) -> None:
-        self._running = running
-        self._seconds = seconds
-        self._messages = messages
-        self._counter = counter
-        self._counters: dict[grpc.StatusCode, Counter] = {}
+    def __init__(self, path: str, log: CallLog, *, stream: bool) -> None:
+        service, method = path.rsplit(".", 1)[-1].split("/")
+        self.labels = (service, method)
+        self.stream = stream
+        self.running = 0
+        self.messages = 0
+        self.codes: dict[grpc.StatusCode, int] = {}
+        self.seconds = 0.0
+        self.buckets = [0] * (len(SECONDS) + 1)
         self._log = log
 
     def started(self) -> float:
         """A call begins. -> its start on the performance counter."""
-        self._running.inc()
+        self.running += 1
         return time.perf_counter()
 
     def sent(self) -> None:
         """A message of a stream was sent."""
-        if self._messages is not None:
-            self._messages.inc()
+        self.messages += 1
 
     def ended(self, call: Call, started: float, code: grpc.StatusCode, reason: str = "") -> None:
         """A call ends with that code."""
         seconds = time.perf_counter() - started
-        self._running.dec()
-        if self._seconds is not None:
-            self._seconds.observe(seconds)
-        counter = self._counters.get(code)
-        if counter is None:
-            counter = self._counters[code] = self._counter(code.name)
-        counter.inc()
-        self._write(call, seconds, code, reason)
+        self.running -= 1
+        self.seconds += seconds
+        self.buckets[bisect_left(SECONDS, seconds)] += 1
+        self.codes[code] = self.codes.get(code, 0) + 1
+        self._log.write(call, seconds, code, reason)
 
-    def _write(self, call: Call, seconds: float, code: grpc.StatusCode, reason: str) -> None:
-        level = _LEVELS.get(code, logging.INFO)
-        if not self._log.isEnabledFor(level):
-            return
-        fields: dict[str, object] = {
-            "method": call.method,
-            "code": code.name,
-            "duration_ms": round(seconds * 1e3, 3),
-            "correlation_id": call.correlation_id,
-            "trace_id": call.trace_id,
-            "user": call.principal.user,
-            "credential": call.principal.credential_id,
-            "peer": call.peer,
-        }
-        if reason:
-            fields["reason"] = reason
-        if call.stream:
-            fields["stream"] = call.stream
-        # Made directly: `Logger.info` would search the stack for the calling line, which says nothing here.
-        record = self._log.makeRecord(self._log.name, level, __file__, 0, "call", (), None, extra={FIELDS: fields})
-        self._log.handle(record)
+
+class RpcTelemetry(Collector):
+    """Rate, errors and duration of each method, and one log line a call."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.log = CallLog()
+        self._methods: list[MethodTelemetry] = []
+        registry.register(self)
+
+    def method(self, path: str, *, stream: bool) -> MethodTelemetry:
+        """What one method records."""
+        made = MethodTelemetry(path, self.log, stream=stream)
+        self._methods.append(made)
+        return made
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the names are known when the figures are collected."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures as they are now."""
+        calls = CounterMetricFamily("strikeline_rpc_calls", "Calls that ended, by gRPC code", labels=(*LABELS, "code"))
+        for method in self._methods:
+            for code, count in method.codes.items():
+                calls.add_metric((*method.labels, code.name), count)
+        yield calls
+        unary = [method for method in self._methods if not method.stream]
+        streams = [method for method in self._methods if method.stream]
+        yield _durations(unary)
+        yield _running("strikeline_rpc_running", "Unary calls that run now", unary)
+        yield _running("strikeline_rpc_streams", "Streams that are open now", streams)
+        messages = CounterMetricFamily("strikeline_rpc_stream_messages", "Messages sent on streams", labels=LABELS)
+        for method in streams:
+            messages.add_metric(method.labels, method.messages)
+        yield messages
+
+
+def _durations(methods: Iterable[MethodTelemetry]) -> Metric:
+    family = HistogramMetricFamily("strikeline_rpc_seconds", "Duration of unary calls", labels=LABELS)
+    bounds = [*map(str, SECONDS), "+Inf"]
+    for method in methods:
+        buckets = list(zip(bounds, accumulate(method.buckets), strict=True))
+        family.add_metric(method.labels, buckets, method.seconds)
+    return family
+
+
+def _running(name: str, text: str, methods: Iterable[MethodTelemetry]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=LABELS)
+    for method in methods:
+        family.add_metric(method.labels, method.running)
+    return family

@@ -103,6 +103,7 @@ async def test_no_credential_is_ever_written_to_the_log(api, caplog):
     ).message.ticket
     await api.call(WHO, REQUEST, x_strikeline_ticket=ticket)
 
+    api.app.call_log.flush()
     written = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
     assert token not in written
     assert ticket not in written

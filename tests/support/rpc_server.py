@@ -60,6 +60,7 @@ class Parts:
         self.key = ed25519("test")
         self.buckets = MemoryBuckets(self.clock)
         self.sessions = Sessions(SECRET, self.tickets, time.time)
+        self.telemetry = RpcTelemetry(self.registry)
         self.streams = Streams(self.directory, server="test", per_user=2, per_address=3)
 
     def token(self, **changes: object) -> str:
@@ -78,7 +79,7 @@ class Parts:
             RequestValidator(),
             Peers("127.0.0.0/8"),
         )
-        return Wrapping(gates, self.streams, RpcTelemetry(self.registry))
+        return Wrapping(gates, self.streams, self.telemetry)
 
 
 @dataclass

@@ -247,16 +247,41 @@ async def test_a_call_makes_one_log_line_without_secrets(call: Caller, parts, ca
     token = parts.token()
     with caplog.at_level(logging.INFO, "strikeline.rpc"):
         await call(GET_ACCOUNT, MINE, token=token, traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
+        parts.telemetry.log.flush()
 
     (record,) = [record for record in caplog.records if record.name == "strikeline.rpc"]
     line = json.loads(JsonFormatter().format(record))
     assert line["method"] == GET_ACCOUNT
     assert line["code"] == "OK"
+    assert line["level"] == "INFO"
     assert line["user"] == "demo"
     assert line["credential"] == "credential-1"
     assert line["trace_id"] == "a" * 32
     assert line["peer"] == "127.0.0.1"
     assert token not in json.dumps(line)
+
+
+async def test_lines_of_good_calls_are_written_together_and_soon(call: Caller, parts, caplog):
+    written = asyncio.Event()
+    caplog.handler.addFilter(lambda record: written.set() or True)
+    with caplog.at_level(logging.INFO, "strikeline.rpc"):
+        for _ in range(2):
+            await call(SERVER_INFO)
+        async with asyncio.timeout(5):
+            await written.wait()
+
+    assert [record.getMessage() for record in caplog.records if record.name == "strikeline.rpc"] == ["calls"]
+
+
+async def test_the_line_of_a_failed_server_is_written_at_once(call: Caller, parts, accounts, caplog):
+    async def fail(request, call):
+        raise Unavailable("away")
+
+    accounts.work = fail
+
+    await call(GET_ACCOUNT, MINE, token=parts.token())
+
+    assert [record.levelname for record in caplog.records if record.name == "strikeline.rpc"] == ["WARNING"]
 
 
 async def test_calls_are_counted_by_method_and_code(call: Caller, parts):
