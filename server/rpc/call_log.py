@@ -23,42 +23,23 @@ _LEVELS = {
 }
 
 
+Ended = tuple[float, int, Call, float, grpc.StatusCode, str]
+"""A call that ended: when, level, the call, its seconds, code and reason."""
+
+
 class CallLog:
-    """Collects the lines of calls and hands them to the logger `strikeline.rpc`."""
+    """Collects calls that ended and hands them to the logger `strikeline.rpc`."""
 
     def __init__(self) -> None:
         self._log = logging.getLogger("strikeline.rpc")
-        self._lines: list[dict[str, object]] = []
-        self._level = logging.INFO
+        self._ended: list[Ended] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, call: Call, seconds: float, code: grpc.StatusCode, reason: str) -> None:
         """A call that took so many seconds ended with that code."""
-        level = _LEVELS.get(code, logging.INFO)
-        if not self._log.isEnabledFor(level):
-            return
-        principal = call.principal
-        line: dict[str, object] = {
-            "time": time.time(),
-            "level": logging.getLevelName(level),
-            "logger": self._log.name,
-            "message": "call",
-            "method": call.method,
-            "code": code.name,
-            "duration_ms": round(seconds * 1e3, 3),
-            "correlation_id": call.correlation_id,
-            "trace_id": call.trace_id,
-            "user": principal.user,
-            "credential": principal.credential_id,
-            "peer": call.peer,
-        }
-        if reason:
-            line["reason"] = reason
-        if call.stream:
-            line["stream"] = call.stream
-        self._lines.append(line)
-        self._level = max(self._level, level)
-        if level > logging.INFO or len(self._lines) >= MOST_LINES:
+        level = logging.INFO if code is grpc.StatusCode.OK else _LEVELS.get(code, logging.INFO)
+        self._ended.append((time.time(), level, call, seconds, code, reason))
+        if level > logging.INFO or len(self._ended) >= MOST_LINES:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
@@ -68,9 +49,34 @@ class CallLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._lines:
+        ended, self._ended = self._ended, []
+        shown = [item for item in ended if self._log.isEnabledFor(item[1])]
+        if not shown:
             return
-        lines, level = self._lines, self._level
-        self._lines, self._level = [], logging.INFO
-        record = self._log.makeRecord(self._log.name, level, __file__, 0, "calls", (), None, extra={LINES: lines})
-        self._log.handle(record)
+        level = max(item[1] for item in shown)
+        extra = {LINES: [_line(self._log.name, *item) for item in shown]}
+        self._log.handle(self._log.makeRecord(self._log.name, level, __file__, 0, "calls", (), None, extra=extra))
+
+
+def _line(
+    logger: str, ended_at: float, level: int, call: Call, seconds: float, code: grpc.StatusCode, reason: str
+) -> dict[str, object]:
+    line: dict[str, object] = {
+        "time": ended_at,
+        "level": logging.getLevelName(level),
+        "logger": logger,
+        "message": "call",
+        "method": call.method,
+        "code": code.name,
+        "duration_ms": round(seconds * 1e3, 3),
+        "correlation_id": call.correlation_id,
+        "trace_id": call.trace_id,
+        "user": call.principal.user,
+        "credential": call.principal.credential_id,
+        "peer": call.peer,
+    }
+    if reason:
+        line["reason"] = reason
+    if call.stream:
+        line["stream"] = call.stream
+    return line

@@ -52,4 +52,5 @@ def host_of(peer: str) -> str:
     kind, _, rest = peer.partition(":")
     if kind == "unix":
         return LOCAL
-    return unquote(rest.rpartition(":")[0]).strip("[]")
+    host = rest.rpartition(":")[0]
+    return host if kind == "ipv4" else unquote(host).strip("[]")
