@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.domain.errors import ResourceExhausted, Unavailable
 from server.market.hub.clock import Clock
 from server.market.hub.items import ItemSet, Selection, Wanted
-from server.market.hub.journal import Entry, Events, Journal, Moment
+from server.market.hub.journal import Entry, Events, Integers, Journal, Moment
 from server.market.hub.notices import Notices
 from server.market.hub.position import ORIGIN, Position
 from server.market.hub.pulse import Pulse
@@ -91,6 +93,7 @@ class Channel:
         self._cursors: set[Cursor] = set()
         self._arrivals: dict[asyncio.Future[None], Position] = {}
         self._serial = 0
+        self._settle: Callable[[], None] | None = None
         self._latest = np.empty(_INITIAL_CAPACITY, dtype=np.object_)
         self._last_serial = np.full(_INITIAL_CAPACITY, -1, dtype=np.int64)
         self._counts = np.zeros(_INITIAL_CAPACITY, dtype=np.int64)
@@ -106,19 +109,36 @@ class Channel:
         """Open cursors."""
         return len(self._cursors)
 
-    def append(self, position: Position, market_time: int, events: Events | None) -> None:
-        """The channel has come to `position`; `events` are those of the entry there that somebody wants."""
+    def append(
+        self, position: Position, market_time: int, events: Events | None, settle: Callable[[], None] | None = None
+    ) -> None:
+        """The channel has come to `position`; `events` are those of the entry there that somebody wants.
+
+        With `settle`, their `keys` and `newest` are known only later: it is called before anybody needs them, or the
+        caller calls `settled` before the next entry.
+        """
         market_time = market_time or self.head.market_time
         if events is None or not len(events):
             self.head = Moment.of(self.head.index, position, market_time)
         else:
             self.head = Moment.of(self.head.index + 1, position, market_time)
             self._journal.append(Entry(self.head, self._clock.monotonic(), self._serial, events))
-            self._remember(events)
+            self._count(events)
+            self._settle = settle
+            if settle is None:
+                self._remember(events)
             self._bound()
         self.pulses[0.0].fire(self.head)
         if self._arrivals:
             self._announce()
+
+    def settled(self, events: Events, keys: Integers, newest: NDArray[np.bool_]) -> None:
+        """What `append` did not know yet of the newest entry."""
+        self._settle = None
+        if not newest.all():
+            events.keys[:], events.newest[:] = keys, newest
+            self._journal.forget_windows()
+        self._remember(events)
 
     async def reached(self, position: Position, timeout: float = 5.0) -> None:
         """Returns when the channel has come to that position. Raises Unavailable when it does not in time."""
@@ -212,6 +232,8 @@ class Channel:
         return self._frame(cursor, cut) if end.index < cut.index else None
 
     def _conflated(self, cursor: Cursor, cut: Moment, *, conflate: bool) -> Frame | None:
+        if self._settle is not None:
+            self._settle()
         if cursor.lost is not None:
             cut, count, chunks = self.head, *self._overtaken(cursor, cursor.lost)
         else:
@@ -234,14 +256,16 @@ class Channel:
         chunks: list[bytes] = self._latest[ordered].tolist()
         return count, chunks
 
-    def _remember(self, events: Events) -> None:
+    def _count(self, events: Events) -> None:
         if len(self._latest) < self.wanted.capacity:
             self._grow(self.wanted.capacity)
-        newest = events.items[events.newest]
-        self._latest[newest] = events.chunks[events.newest]
-        self._last_serial[newest] = self._serial + np.flatnonzero(events.newest)
         np.add.at(self._counts, events.items, 1)
         self._serial += len(events)
+
+    def _remember(self, events: Events) -> None:
+        newest = events.items[events.newest]
+        self._latest[newest] = events.chunks[events.newest]
+        self._last_serial[newest] = self._serial - len(events) + np.flatnonzero(events.newest)
 
     def _bound(self) -> None:
         limits, journal = self._limits, self._journal

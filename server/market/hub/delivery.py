@@ -42,7 +42,8 @@ class Delivery:
         self._topic = topic
         self._channel = topic.channel
         self._layout = topic.layout
-        self._subscription = subscription
+        # Held until the stream has begun, and not for as long as a client with thousands of items stays.
+        self._subscription: Subscription | None = subscription
         self._options = options
         self._subscriber = subscriber
         self._pulse = self._channel.pulses[options.flush]
@@ -121,7 +122,7 @@ class Delivery:
 
     @contextlib.contextmanager
     def _admitted(self) -> Iterator[ItemSet]:
-        items = self._channel.wanted.add(self._subscription.numbers)
+        items = self._channel.wanted.add(_of(self._subscription).numbers)
         self._topic.retain(items)
         self._desk.registry.add(self)
         try:
@@ -150,9 +151,11 @@ class Delivery:
         position = bookmark.position if bookmark else ()
         # The first message's token says that a snapshot is still owed: it has no position.
         self._moment = Moment.of(start.index, position, start.market_time)
-        yield self._seal(self._layout.subscribed, self._subscribed(), self._moment)
-        if not self._subscription.numbers:
-            raise _nothing_accepted(self._subscription)
+        subscription, self._subscription = _of(self._subscription), None
+        yield self._seal(self._layout.subscribed, self._subscribed(subscription), self._moment)
+        if not cursor.items.items:
+            raise _nothing_accepted(subscription)
+        del subscription
         if position:
             async for envelope in self._replayed(cursor, position, start):
                 yield envelope
@@ -244,12 +247,18 @@ class Delivery:
         token = self._desk.sealer.seal(self._fingerprint, self._sequence, moment.packed)
         return self._layout.envelope(self._sequence, moment.stamp, token, event, payload)
 
-    def _subscribed(self) -> bytes:
+    def _subscribed(self, subscription: Subscription) -> bytes:
         message = stream_pb2.Subscribed(stream=self.record.stream)
-        for outcome in self._subscription.outcomes:
+        for outcome in subscription.outcomes:
             refusal = stream_pb2.ItemRefusal.ValueType(outcome.refusal)
             message.results.add(item=outcome.item, key=outcome.key, refusal=refusal)
         return message.SerializeToString()
+
+
+def _of(subscription: Subscription | None) -> Subscription:
+    if subscription is None:
+        raise RuntimeError("a delivery runs once")
+    return subscription
 
 
 def _status(condition: stream_pb2.StreamCondition.ValueType, replaced: int = 0) -> bytes:

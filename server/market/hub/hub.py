@@ -111,10 +111,12 @@ class Hub:
 
     def quote(self, instrument_id: int) -> Quote | None:
         """What is known of an instrument now; None before its first tick."""
+        self.intake.ticks.settle()
         return quote_of(self.intake.book, instrument_id)
 
     def quote_state(self, instrument_id: int) -> bytes:
         """Changes whenever the instrument's quote does."""
+        self.intake.ticks.settle()
         return state_of(self.intake.book, instrument_id)
 
     def market_time(self) -> int:
@@ -174,8 +176,9 @@ class Hub:
         variant: str = "",
     ) -> AsyncGenerator[bytes, None]:
         self._refuse_when_draining()
-        subscription = Subscription(method, await self.directory.resolve(instruments), variant)
-        delivery = Delivery(self._desk, topic, subscription, options, subscriber)
+        outcomes = await self.directory.resolve(instruments)
+        delivery = Delivery(self._desk, topic, Subscription(method, outcomes, variant), options, subscriber)
+        del outcomes
         async with contextlib.aclosing(delivery.run()) as envelopes:
             async for envelope in envelopes:
                 yield envelope

@@ -134,5 +134,9 @@ class Journal:
                 self._windows.popitem(last=False)
         return events
 
+    def forget_windows(self) -> None:
+        """Some entry has changed."""
+        self._windows.clear()
+
 
 _KEPT_WINDOWS = 8

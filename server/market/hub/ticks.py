@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,19 @@ def depths_of(entries: list[log_pb2.LogEntry]) -> Rows:
     return np.concatenate([np.frombuffer(entry.depths, DEPTH) for entry in entries])
 
 
+@dataclass(frozen=True, slots=True)
+class _Unsettled:
+    """A log entry that was passed on and is not in the book yet; `events` are those of its `wanted` ticks."""
+
+    run: str
+    source: str
+    market_time: int
+    ticks: Rows
+    depths: Rows
+    wanted: NDArray[np.bool_]
+    events: Events | None
+
+
 class TicksTopic:
     """Keeps the book of latest ticks and passes ticks on. `log` is the merged log, the only stream of `channel`."""
 
@@ -49,6 +64,7 @@ class TicksTopic:
         self._log = log
         self._book = book
         self._directory = directory
+        self._unsettled: _Unsettled | None = None
 
     async def apply(self, place: EntryId, entries: list[log_pb2.LogEntry]) -> None:
         """Takes in a log entry with ticks, given its part of each shard."""
@@ -58,16 +74,30 @@ class TicksTopic:
         if len(depths):
             depths = depths[await self._directory.learn(depths["instrument"])]
         market_time = max(entry.market_time for entry in entries)
-        moved = self._book.apply(head.run, head.source, market_time, ticks, depths)
         wanted = self.channel.wanted.mask(ticks["instrument"])
-        self.channel.append((place,), market_time, self._events(ticks[wanted], moved[wanted]))
+        events = self._events(ticks[wanted])
+        self._unsettled = _Unsettled(head.run, head.source, market_time, ticks, depths, wanted, events)
+        self.channel.append((place,), market_time, events, self.settle)
+        # Who waits for these ticks is served first; the book has a turn of the event loop's time.
+        await asyncio.sleep(0)
+        self.settle()
 
-    def _events(self, ticks: Rows, moved: NDArray[np.bool_]) -> Events | None:
+    def settle(self) -> None:
+        """Brings the book up to the newest entry."""
+        if self._unsettled is None:
+            return
+        it, self._unsettled = self._unsettled, None
+        moved = self._book.apply(it.run, it.source, it.market_time, it.ticks, it.depths)
+        if it.events is not None:
+            newest = moved[it.wanted]
+            self.channel.settled(it.events, np.where(newest, it.events.items, SUPERSEDED), newest)
+
+    def _events(self, ticks: Rows) -> Events | None:
         if not len(ticks):
             return None
         items = ticks["instrument"].astype(np.int64)
-        keys = np.where(moved, items, SUPERSEDED)
-        return Events.of(items, keys, moved, encode_ticks(ticks, self._directory.key))
+        chunks = encode_ticks(ticks, self._directory.key)
+        return Events.of(items, items.copy(), np.ones(len(items), np.bool_), chunks)
 
     def retain(self, items: ItemSet) -> None:
         """The book has every instrument anyway."""
@@ -80,6 +110,7 @@ class TicksTopic:
 
     def snapshot(self, items: ItemSet) -> list[bytes]:
         """The latest tick of each instrument that has one, ordered by event time."""
+        self.settle()
         records = self._book.records
         rows = records[items.numbers[items.numbers < len(records)]]
         rows = rows[rows["event_time"] != ABSENT]

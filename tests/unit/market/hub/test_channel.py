@@ -264,3 +264,21 @@ async def test_place_that_does_not_come_is_unavailable():
 
     with pytest.raises(Unavailable):
         await bench.channel.reached((EntryId(9, 9),), timeout=0.01)
+
+
+def test_conflation_waits_for_what_was_not_known_yet():
+    bench = Bench(QueueLimits(events=1, size=100_000, age=5.0))
+    reader = bench.reader(1)
+    bench.entry(1)
+    bench.entry(1)
+    late = Events.of(np.array([1]), np.array([1]), np.ones(1, np.bool_), [b"late;"])
+    bench.channel.append(
+        (EntryId(9, 0),),
+        1,
+        late,
+        lambda: bench.channel.settled(late, np.array([SUPERSEDED]), np.zeros(1, np.bool_)),
+    )
+
+    (frame,) = bench.take(reader)
+
+    assert (texts([frame]), frame.replaced) == (["1:2;"], 2)
