@@ -12,7 +12,7 @@ from pathlib import Path
 from server.dev import envoy, plan, welcome
 from server.dev.environment import published
 from server.dev.packages import StackError
-from server.dev.probes import answers_http
+from server.dev.probes import answers_http, serves_grpc
 from server.dev.stack import DEVELOPMENT, StackUrls, default_directory, urls_from_environment_or_stack
 from server.dev.supervisor import Child, Probe, Program, ProgramError, Supervisor
 from server.dev.tokens import Identity
@@ -107,6 +107,8 @@ class _System:
         await _all_ready([supervisor.start(program) for program in programs])
         health = f"http://127.0.0.1:{ports.envoy.public}/v1/health"
         await _until(answers_http(health), health)
+        # Envoy asks the api's health by itself and lets no call through before it has an answer.
+        await _until(serves_grpc(ports.envoy.public), f"gRPC on port {ports.envoy.public}")
 
     async def _play(self, supervisor: Supervisor, shared: Mapping[str, str], ports: plan.Ports) -> Child | None:
         feed = plan.Feed(self.args.feed, self.args.path, self.args.speed)

@@ -152,7 +152,7 @@ def claims(**changes: object) -> dict[str, object]:
         "sub": "demo",
         "iat": now,
         "nbf": now,
-        "exp": now + 600,
+        "exp": now + 86_400,  # longer than any run of the tests, which make some tokens when they are collected
         "jti": "credential-1",
         "scope": "read trade",
     }
