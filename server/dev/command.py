@@ -12,7 +12,7 @@ from pathlib import Path
 from server.dev import envoy, plan, welcome
 from server.dev.environment import published
 from server.dev.packages import StackError
-from server.dev.probes import answers_http, serves_grpc
+from server.dev.probes import answers_http, finds, serves_grpc
 from server.dev.stack import DEVELOPMENT, StackUrls, default_directory, urls_from_environment_or_stack
 from server.dev.supervisor import Child, Probe, Program, ProgramError, Supervisor
 from server.dev.tokens import Identity
@@ -98,6 +98,10 @@ class _System:
             await self._ready(supervisor, programs, ports)
             playing = await self._play(supervisor, shared, ports)
             token = identity.issue_token(USER, SCOPES)
+            if self.args.feed == "synthetic":
+                # The commands that are printed name its index: a newcomer may be faster than the feed.
+                index = f"http://127.0.0.1:{ports.envoy.public}/v1/quotes:batchGet?instruments={welcome.INSTRUMENT}"
+                await _until(finds(index.replace(" ", "%20"), token), f"the feed's {welcome.INSTRUMENT}")
             print(welcome.text(ports, urls, self.directory / "logs", token), "ready", sep="\n\n", flush=True)
             if playing:
                 await _tell_end(playing)

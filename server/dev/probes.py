@@ -24,6 +24,20 @@ def answers_http(url: str) -> Probe:
     return probe
 
 
+def finds(url: str, token: str) -> Probe:
+    """Ready when the server answers 200 to the bearer of the token."""
+
+    async def probe() -> bool:
+        headers = {"authorization": f"Bearer {token}"}
+        try:
+            async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False, headers=headers) as client:
+                return (await client.get(url)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    return probe
+
+
 def serves_grpc(port: int) -> Probe:
     """Ready when grpc.health.v1 on this loopback port says SERVING for the whole server."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from server.dev import command, plan, welcome
 from server.dev.envoy import EnvoyPorts, render
+from server.dev.probes import listens
 from server.dev.stack import StackUrls
 from server.dev.supervisor import Program
 from server.dev.tokens import Identity
@@ -39,6 +40,8 @@ def machine(tmp_path, monkeypatch):
 
     monkeypatch.setattr(plan, "PYTHON_SERVER", (sys.executable, str(script)))
     monkeypatch.setattr(plan, "programs", programs)
+    # The stand-in speaks HTTP only.
+    monkeypatch.setattr(command, "serves_grpc", listens)
     monkeypatch.setattr(command.envoy, "render", lambda *_: tmp_path / "envoy.yaml")
     for name, value in {
         "STRIKELINE_DEVSTACK_DIR": str(tmp_path),
