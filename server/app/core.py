@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -25,6 +26,8 @@ from server.store.calendar import CalendarStore
 from server.store.database import Database
 from server.store.presence import PresenceStore
 from server.store.redis import RedisClient, open_redis
+
+log = logging.getLogger("strikeline")
 
 CALENDARS = ("NSE", "MCX", "CDS")
 PRESENCE_SECONDS = 3.0
@@ -94,7 +97,11 @@ async def _present(core: Core, role: str) -> AsyncIterator[None]:
 
     async def announce() -> None:
         while True:
-            await presence.announce(role, core.instance)
+            try:
+                await presence.announce(role, core.instance)
+            except StrikelineError as error:
+                # Health says that Redis is away; here it only means that nobody hears of this process.
+                log.debug("not announced: %s", error)
             await clock.sleep(PRESENCE_SECONDS)
 
     core.supervisor.start("presence", announce)

@@ -17,6 +17,8 @@ from server.dev.probes import listens
 from server.dev.stack import StackUrls, urls_from_environment_or_stack
 from server.dev.supervisor import Probe
 from server.dev.tokens import Identity
+from server.domain.errors import Unavailable
+from server.store.redis import RedisClient, open_redis
 from tests.support.databases import TestDatabase, database_copy, ensure_template
 from tests.support.system import free_ports
 
@@ -46,10 +48,26 @@ async def bench() -> AsyncIterator[Bench]:
         urls, stop = await asyncio.to_thread(urls_from_environment_or_stack, "bench")
         try:
             template = await asyncio.to_thread(ensure_template, urls.database_url)
-            with database_copy(urls.database_url, template) as database:
-                yield _bench(database, urls, Path(folder))
+            async with open_redis(urls.redis_url, timeout=5.0) as redis:
+                await _until_ready(redis)
+                with database_copy(urls.database_url, template) as database:
+                    setting = _bench(database, urls, Path(folder))
+                    try:
+                        yield setting
+                    finally:
+                        await redis.remove_namespace(setting.namespace)
         finally:
             await asyncio.to_thread(stop)
+
+
+async def _until_ready(redis: RedisClient) -> None:
+    """Redis has read what it kept from before."""
+    async with asyncio.timeout(READY_SECONDS):
+        while True:
+            try:
+                return await redis.ping()
+            except Unavailable:
+                await asyncio.sleep(0.1)
 
 
 def _bench(database: TestDatabase, urls: StackUrls, folder: Path) -> Bench:
