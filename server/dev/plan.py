@@ -50,7 +50,7 @@ class Ports:
 def choose_ports(apis: int, environment: Mapping[str, str] = os.environ) -> Ports:
     """Reads the fixed ports from the environment and finds free ones for what only machines read.
 
-    STRIKELINE_METRICS_PORT and STRIKELINE_ENVOY_ADMIN_PORT say where the search for those begins. Raises PortTakenError
+    STRIKELINE_FIRST_METRICS_PORT and STRIKELINE_ENVOY_ADMIN_PORT say where to search. Raises PortTakenError
     that names the port and its variable.
     """
     public = _required("STRIKELINE_ENVOY_PORT", 8080, environment)
@@ -59,7 +59,7 @@ def choose_ports(apis: int, environment: Mapping[str, str] = os.environ) -> Port
     more = [_free_from(first + 1 + number) for number in range(apis - 1)]
     names = ["worker", "feed", "gateway", *(f"api-{number + 1}" for number in range(apis))]
     metrics: dict[str, int] = {}
-    port = int(environment.get("STRIKELINE_METRICS_PORT", FIRST_METRICS_PORT))
+    port = int(environment.get("STRIKELINE_FIRST_METRICS_PORT", FIRST_METRICS_PORT))
     for name in names:
         port = _free_from(port)
         metrics[name] = port

@@ -106,7 +106,7 @@ async def dev_system(
         "STRIKELINE_GATEWAY_PORT": str(ports[1]),
         "STRIKELINE_GRPC_PORT": str(ports[2]),
         # Systems that start at the same moment would find the same ports free.
-        "STRIKELINE_METRICS_PORT": str(ports[3]),
+        "STRIKELINE_FIRST_METRICS_PORT": str(ports[3]),
         "STRIKELINE_ENVOY_ADMIN_PORT": str(ports[4]),
         **(more or {}),
     }
