@@ -1,4 +1,7 @@
-"""BatchGetQuotes with identity, validation, limits and telemetry on, against a bare hello on the same stack."""
+"""BatchGetQuotes with identity, validation, limits and telemetry on, against a bare hello on the same stack.
+
+Both get the same bytes and the same credential from the same client, so that the difference is the server's.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ async def run(rounds: int, seconds: float) -> None:
             ours, bound = await alternate(
                 rounds,
                 partial(unary_rate, served.target, QUOTES, request, setting.bearer(), CALLERS, seconds),
-                partial(unary_rate, hello, HELLO, request, (), CALLERS, seconds),
+                partial(unary_rate, hello, HELLO, request, setting.bearer(), CALLERS, seconds),
             )
     show(
         "Unary call, 32 callers, one connection",
