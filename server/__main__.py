@@ -33,8 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except SettingError as error:
-        print(error, file=sys.stderr)
+        print(error, *_hint(), sep="\n", file=sys.stderr)
         return 2
+
+
+def _hint() -> Sequence[str]:
+    """What a newcomer lacks who has set nothing."""
+    told = any(name in _environment() for name in ("STRIKELINE_ENVIRONMENT", *ROLE_DATABASES))
+    return () if told else ("No development system runs from this folder: `make run` starts one.",)
 
 
 def parser() -> argparse.ArgumentParser:

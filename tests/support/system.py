@@ -50,6 +50,10 @@ class DevSystem:
                 return pid
         raise LookupError(f"no process with {words} in {[_command(pid) for pid in _descendants(self.process.pid)]}")
 
+    def processes(self) -> list[int]:
+        """Every process that the supervisor started, directly or not."""
+        return _descendants(self.process.pid)
+
     def kill(self, *words: str) -> None:
         """`kill -9` of that process."""
         os.kill(self.pid(*words), signal.SIGKILL)
