@@ -37,9 +37,10 @@ coverage: $(STAMP) ## Runs all tests and reports which lines they reach
 	@python -m pytest --cov --cov-report= --cov-fail-under=0 $(ARGS)
 	@python -m coverage report
 
-generate: $(STAMP) ## Makes generated/ from protos/
+generate: $(STAMP) ## Makes generated/ and docs/reference/ from protos/ and settings
 	@buf format -w protos
 	@python -m server.contract.plugins.generate
+	@python -m server.dev.reference
 
 generate-check: $(STAMP) ## Proves that generated/ is fresh
 	@python -m server.contract.plugins.generate --check

@@ -134,7 +134,7 @@ class Settings:
     """Networks, separated by commas, of the proxies whose `x-forwarded-for` is believed."""
 
     quota_tier: str = "free"
-    """Default tier of rate limits: `free`, `premium`, `internal` or `benchmark`."""
+    """Default tier of rate limits: `free`, `premium`, `enterprise`, `internal` or `benchmark`."""
 
     drain_grace: float = _seconds(5.0)
     """Time that running calls get on shutdown."""
