@@ -50,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("api", help="serve gRPC").set_defaults(run=run_api)
     commands.add_parser("worker", help="make bars and mark-to-market").set_defaults(run=run_worker)
     _add_feed(commands.add_parser("feed", help="send market data"))
-    commands.add_parser("migrate", help="bring the database's schema up to date").set_defaults(run=run_migrate)
+    migrate = commands.add_parser("migrate", help="bring the database's schema up to date")
+    migrate.add_argument("--down", metavar="REVISION", help="take revisions back to this one instead, such as 0005")
+    migrate.set_defaults(run=run_migrate)
     commands.add_parser("token", help="print a development token", add_help=False)
     _add_account(commands.add_parser("account", help="manage accounts"))
     _add_dev(commands.add_parser("dev", help="run the whole system on this machine"))
@@ -153,14 +155,17 @@ def run_feed(options: argparse.Namespace) -> int:
     return _run(settings, feed)
 
 
-def run_migrate(_: argparse.Namespace) -> int:
-    """Brings the schema to the newest revision."""
+def run_migrate(options: argparse.Namespace) -> int:
+    """Brings the schema to the newest revision, or down to an older one. Prints where it is then."""
     from server.store import migrate
 
     url = _environment().get(MIGRATION_URL)
     if not url:
         raise SettingError(f"{MIGRATION_URL} is missing: PostgreSQL as the owner of the schema")
-    migrate.upgrade(url)
+    if options.down:
+        migrate.downgrade(url, options.down)
+    else:
+        migrate.upgrade(url)
     print(json.dumps({"revision": migrate.current(url)}))
     return 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.dev.environment import FILE
+from server.store.migrate import head
 from tests.support.databases import TestDatabase
 from tests.support.system import STOP_SECONDS, DevSystem, dev_system, free_ports
 
@@ -103,3 +104,13 @@ async def test_a_command_without_a_system_says_what_is_missing(tmp_path: Path) -
     assert status == 2
     assert "STRIKELINE_WORKER_DATABASE_URL is missing" in said
     assert "make run" in said
+
+
+async def test_a_revision_is_taken_back_and_applied_again(database: TestDatabase, tmp_path: Path) -> None:
+    environment = shell(tmp_path, MIGRATION_DATABASE_URL=database.owner_url)
+
+    down = await command(environment, "migrate", "--down", "0005")
+    up = await command(environment, "migrate")
+
+    assert down == (0, '{"revision": "0005"}\n')
+    assert up == (0, f'{{"revision": "{head()}"}}\n')
