@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -17,16 +16,13 @@ INSERT = "INSERT INTO leases VALUES ($1, 'owner', 1, now())"
 
 @pytest.fixture
 async def network(database: TestDatabase) -> AsyncIterator[FaultyNetwork]:
-    parts = urlsplit(database.owner_url)
-    async with faulty_network(parts.hostname or "127.0.0.1", parts.port or 5432) as network:
+    async with faulty_network(database.owner_url) as network:
         yield network
 
 
 @pytest.fixture
 async def db(database: TestDatabase, network: FaultyNetwork) -> AsyncIterator[Database]:
-    parts = urlsplit(database.worker_url)
-    netloc = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{network.port}"
-    url = urlunsplit(parts._replace(netloc=netloc))
+    url = network.through(database.worker_url)
     async with Database.open(url, size=2, acquire_timeout=1.0, statement_timeout=0.3) as db:
         yield db
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,15 +16,14 @@ from tests.support.network import FaultyNetwork, faulty_network
 
 @pytest.fixture
 async def network(redis_url: str) -> AsyncIterator[FaultyNetwork]:
-    parts = urlsplit(redis_url)
-    async with faulty_network(parts.hostname or "127.0.0.1", parts.port or 6379) as network:
+    async with faulty_network(redis_url) as network:
         yield network
 
 
 @pytest.fixture
-async def client(network: FaultyNetwork, redis: RedisClient) -> AsyncIterator[RedisClient]:
+async def client(network: FaultyNetwork, redis_url: str, redis: RedisClient) -> AsyncIterator[RedisClient]:
     """Through the network; the fixture `redis` cleans up past it."""
-    async with open_redis(f"redis://127.0.0.1:{network.port}/0", timeout=0.3) as client:
+    async with open_redis(network.through(redis_url), timeout=0.3) as client:
         yield client
 
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -29,22 +28,15 @@ from tests.support.network import FaultyNetwork, faulty_network
 OUTAGE = 1.2
 
 
-def through(url: str, network: FaultyNetwork) -> str:
-    parts = urlsplit(url)
-    user, at, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{network.port}"))
-
-
 @asynccontextmanager
 async def worker_behind(network_of: str, database, redis_url, namespace) -> AsyncIterator[FaultyNetwork]:
     """A worker that reaches one of its two servers through a network that can fail."""
     url = database.worker_url if network_of == "database" else redis_url
-    parts = urlsplit(url)
     settings = Settings(namespace=namespace, instance="worker-a", commit_interval=0.02, lease_duration=2.0,
                         lease_renewal=0.3, checkpoint_interval=0.5)  # fmt: skip
-    async with faulty_network(parts.hostname or "127.0.0.1", parts.port or 0) as network:
-        database_url = through(url, network) if network_of == "database" else database.worker_url
-        redis_url = through(url, network) if network_of == "redis" else redis_url
+    async with faulty_network(url) as network:
+        database_url = network.through(url) if network_of == "database" else database.worker_url
+        redis_url = network.through(url) if network_of == "redis" else redis_url
         async with (
             Database.open(database_url, size=8, acquire_timeout=1.0, statement_timeout=1.0) as pool,
             open_redis(redis_url, 0.5) as redis,

@@ -11,22 +11,22 @@ from server.store.redis import open_redis
 from strikeline.v1 import stream_pb2
 from tests.streaming.checkers import violations_of
 from tests.streaming.conftest import AT_ONCE, settled, ticks
-from tests.support.proxy import CutProxy
+from tests.support.network import faulty_network
 
 DEGRADED = stream_pb2.STREAM_CONDITION_DEGRADED
 LIVE = stream_pb2.STREAM_CONDITION_LIVE
 
 
 @pytest.fixture
-async def proxy(redis_url):
-    async with CutProxy(redis_url) as made:
+async def network(redis_url):
+    async with faulty_network(redis_url) as made:
         yield made
 
 
 @pytest.fixture
-async def hub(make, market, proxy):
-    """A hub whose Redis is behind the proxy; the market's is not."""
-    async with open_redis(proxy.url, timeout=1.0) as client, make(client=client) as made:
+async def hub(make, market, network, redis_url):
+    """A hub whose Redis is behind the network; the market's is not."""
+    async with open_redis(network.through(redis_url), timeout=1.0) as client, make(client=client) as made:
         yield made
 
 
@@ -42,13 +42,13 @@ async def until(client, clock, condition):
             await asyncio.sleep(0.01)
 
 
-async def test_broken_connections_lose_nothing(hub, market, proxy, clock):
+async def test_broken_connections_lose_nothing(hub, market, network, clock):
     async with ticks(hub, market.keys) as client:
         client.read()
         await client.started()
         for _ in range(5):
             await market.trade_randomly(10)
-            await proxy.break_connections()
+            network.break_connections()
             await market.trade_randomly(10)
         await until(client, clock, lambda: hub.intake.ticks.channel.head.position[0] == market.last_id)
         await settled(hub, market)
@@ -57,17 +57,17 @@ async def test_broken_connections_lose_nothing(hub, market, proxy, clock):
     assert len(client.connection.events) == sum(map(len, market.source().entries))
 
 
-async def test_streams_say_degraded_while_redis_is_away_and_catch_up(hub, market, proxy, clock):
+async def test_streams_say_degraded_while_redis_is_away_and_catch_up(hub, market, network, clock):
     async with ticks(hub, market.keys) as client:
         client.read()
         await client.started()
         await market.trade_randomly(10)
         await settled(hub, market)
-        await proxy.cut()
+        network.cut()
         await until(client, clock, lambda: DEGRADED in conditions(client))
         degraded = hub.degraded
         await market.trade_randomly(20)
-        proxy.mend()
+        network.mend()
         await until(client, clock, lambda: LIVE in conditions(client))
         await settled(hub, market)
 
@@ -78,18 +78,18 @@ async def test_streams_say_degraded_while_redis_is_away_and_catch_up(hub, market
     assert len(client.connection.events) == sum(map(len, market.source().entries))
 
 
-async def test_entries_that_went_unread_are_healed_by_a_snapshot(hub, market, proxy, clock, redis, namespace):
+async def test_entries_that_went_unread_are_healed_by_a_snapshot(hub, market, network, clock, redis, namespace):
     async with ticks(hub, market.keys) as client:
         client.read()
         await client.started()
         await market.trade_randomly(10)
         await settled(hub, market)
-        await proxy.cut()
+        network.cut()
         await until(client, clock, lambda: DEGRADED in conditions(client))
         await market.trade_randomly(400)
         await MarketLog(redis, namespace).trim(str(market.last_id))
         await market.trade()
-        proxy.mend()
+        network.mend()
         await until(client, clock, lambda: client.kinds.count("snapshot") == 2)
         await settled(hub, market)
 
@@ -100,8 +100,8 @@ async def test_entries_that_went_unread_are_healed_by_a_snapshot(hub, market, pr
 
 
 async def test_hub_starts_without_redis_and_serves_when_it_comes(make, market, redis_url, clock):
-    async with CutProxy(redis_url) as proxy, open_redis(proxy.url, timeout=1.0) as client:
-        await proxy.cut()
+    async with faulty_network(redis_url) as network, open_redis(network.through(redis_url), timeout=1.0) as client:
+        network.cut()
         started = asyncio.create_task(_start(make, client))
         async with asyncio.timeout(10):
             while not started.done():
@@ -109,7 +109,7 @@ async def test_hub_starts_without_redis_and_serves_when_it_comes(make, market, r
                 await asyncio.sleep(0.01)
         manager, hub = await started
         degraded = hub.degraded
-        proxy.mend()
+        network.mend()
         async with ticks(hub, market.keys) as reader:
             reader.read()
             await reader.started()
@@ -120,10 +120,10 @@ async def test_hub_starts_without_redis_and_serves_when_it_comes(make, market, r
     assert degraded
 
 
-async def test_resuming_without_redis_says_so(hub, market, proxy, clock):
+async def test_resuming_without_redis_says_so(hub, market, network, clock):
     async with ticks(hub, market.keys) as client:
         await client.take(2)
-    await proxy.cut()
+    network.cut()
     async with ticks(hub, market.keys, replace(AT_ONCE, resume_token=client.connection.last_token())) as resumed:
         with pytest.raises(Unavailable) as caught:
             await resumed.take(1)

@@ -3,6 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
+from urllib.parse import urlsplit, urlunsplit
+
+DEFAULT_PORTS = MappingProxyType({"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379})
 
 
 class FaultyNetwork:
@@ -24,8 +28,18 @@ class FaultyNetwork:
     def cut(self) -> None:
         """Every connection is reset; new ones are refused until `mend`."""
         self._refusing = True
+        self.break_connections()
+
+    def break_connections(self) -> None:
+        """Every connection is reset; new ones pass."""
         for writer in self._writers:
             writer.transport.abort()
+
+    def through(self, url: str) -> str:
+        """The same URL with the network in between."""
+        parts = urlsplit(url)
+        user, at, _ = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{self.port}"))
 
     def mend(self) -> None:
         """All works again, for new connections."""
@@ -61,8 +75,10 @@ class FaultyNetwork:
 
 
 @asynccontextmanager
-async def faulty_network(host: str, port: int) -> AsyncIterator[FaultyNetwork]:
-    network = FaultyNetwork(host, port)
+async def faulty_network(url: str) -> AsyncIterator[FaultyNetwork]:
+    """A network to the server of a URL."""
+    parts = urlsplit(url)
+    network = FaultyNetwork(parts.hostname or "127.0.0.1", parts.port or DEFAULT_PORTS[parts.scheme])
     server = await asyncio.start_server(network.accept, "127.0.0.1", 0)
     network.port = server.sockets[0].getsockname()[1]
     try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import time
 
 import grpc
 import pytest
@@ -11,7 +10,7 @@ from grpc_health.v1 import health_pb2
 from server.store.accounts import AccountStore
 from strikeline.v1 import account_service_pb2, market_data_service_pb2, system_service_pb2
 from tests.support.api import running_api
-from tests.support.cuttable import cuttable
+from tests.support.network import faulty_network
 
 pytestmark = pytest.mark.stack
 
@@ -40,11 +39,15 @@ async def until_status(api, service: str, wanted: int) -> None:
 async def linked(api_settings, keys, instruments):
     """An api whose connections to the database and to Redis can be cut."""
     async with (
-        cuttable(api_settings.database_url, 5432) as (database, database_url),
-        cuttable(api_settings.redis_url, 6379) as (redis, redis_url),
+        faulty_network(api_settings.database_url) as database,
+        faulty_network(api_settings.redis_url) as redis,
     ):
         settings = dataclasses.replace(
-            api_settings, database_url=database_url, redis_url=redis_url, pool_acquire_timeout=1.0, redis_timeout=0.5
+            api_settings,
+            database_url=database.through(api_settings.database_url),
+            redis_url=redis.through(api_settings.redis_url),
+            pool_acquire_timeout=1.0,
+            redis_timeout=0.5,
         )
         async with running_api(settings, keys) as running:
             yield running, database, redis
@@ -55,12 +58,8 @@ async def test_every_service_is_ready_when_the_database_answers(api):
         assert await status(api, service) == SERVING
 
 
-async def test_health_needs_no_credential_and_answers_at_once(api):
-    await status(api)
-    started = time.perf_counter()
-    await status(api)
-
-    assert time.perf_counter() - started < 0.1
+async def test_health_needs_no_credential(api):
+    assert await status(api) == SERVING
 
 
 async def test_an_unknown_service_is_not_found(api):
