@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar, cast
 
@@ -123,5 +122,4 @@ def backoff(attempt: int, longest: float, jitter: float) -> float:
 
 async def fixed_token(token: str) -> str:
     """A token source for a token that is known."""
-    await asyncio.sleep(0)
     return token

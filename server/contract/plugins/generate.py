@@ -7,7 +7,6 @@ With --check the files are made in a temporary folder and compared; nothing is c
 
 import filecmp
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,6 @@ from pathlib import Path
 from server.contract.plugins import image
 
 PROTOS, BUILD, GENERATED = Path("protos"), Path("build"), Path("generated")
-FOLDERS = ("pb", "clients")
 
 
 def generate(root: Path) -> None:
@@ -50,6 +48,21 @@ def differences(fresh: Path, committed: Path) -> Iterator[str]:
             yield f"different: {path}"
 
 
+def renew() -> None:
+    """Makes everything anew beside what is there, then changes over, so that programs always find one or the other."""
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        fresh, old = Path(folder) / GENERATED, Path(folder) / "old"
+        generate(Path(folder))
+        old.mkdir()
+        GENERATED.mkdir(exist_ok=True)
+        for made in sorted(fresh.iterdir()):
+            present = GENERATED / made.name
+            if present.is_dir():
+                present.rename(old / made.name)
+            made.replace(present)
+
+
 def check() -> int:
     """Exit status: 1 and a list on standard error when `generated/` is stale."""
     with tempfile.TemporaryDirectory() as folder:
@@ -67,9 +80,7 @@ def main(arguments: list[str]) -> int:
     try:
         if "--check" in arguments:
             return check()
-        for folder in FOLDERS:
-            shutil.rmtree(GENERATED / folder, ignore_errors=True)
-        generate(Path())
+        renew()
     except subprocess.CalledProcessError as error:
         print(error.stderr or error, file=sys.stderr)
         return 1
