@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from server.domain.options.greeks import NAMES as GREEKS
 from server.domain.prices import ABSENT
 from server.domain.prices import SCALE as PRICE_SCALE
 
@@ -17,11 +18,20 @@ __all__ = [
     "BAR",
     "BAR_CLOSED",
     "BAR_PARTIAL",
+    "BOOK_SUMMARY",
+    "CHAIN_CONTRACT",
+    "CHAIN_ROW",
+    "CONTRACT_LISTED",
+    "CONTRACT_STALE",
+    "CONTRACT_WITHHELD",
     "DEPTH",
     "DEPTH_LEVELS",
     "M2M",
     "M2M_COMPLETE",
     "M2M_LEG",
+    "MINUTE_CONTRACT",
+    "MINUTE_ROW",
+    "OPEN_INTEREST_REPORT",
     "PRICE_SCALE",
     "TICK",
 ]
@@ -107,3 +117,78 @@ M2M_LEG = np.dtype(
     ]
 )
 """One leg (by its number) of the strategy sample beside it. Flag 1: its price is fresh."""
+
+OPEN_INTEREST_REPORT = np.dtype([("instrument", "<i4"), ("reserved", "<i4"), ("change", "<i8")])
+"""A feed's own figure: change of open interest against the previous day's close, units, as the exchange published
+it."""
+
+CONTRACT_LISTED = 1
+"""There is such a contract. Without it the other columns say nothing."""
+CONTRACT_STALE = 2
+"""Its last price is too old to be valued by: volatility and Greeks are absent."""
+CONTRACT_WITHHELD = 4
+"""A figure of it violated an invariant and was withheld."""
+
+CHAIN_CONTRACT = np.dtype(
+    [
+        ("instrument", "<i4"),
+        ("flags", "<i4"),
+        ("event_time", "<i8"),
+        ("last_price", "<i8"),
+        ("volume", "<i8"),
+        ("open_interest", "<i8"),
+        ("previous_open_interest", "<i8"),
+        ("exchange_oi_change", "<i8"),
+        ("bid_price", "<i8"),
+        ("bid_quantity", "<i8"),
+        ("ask_price", "<i8"),
+        ("ask_quantity", "<i8"),
+        ("volatility", "<f8"),
+        *((name, "<f8") for name in GREEKS),
+    ]
+)
+"""One option of a chain. Integers as in `TICK`; `event_time` and prices are `ABSENT` before its first tick of the run.
+
+`previous_open_interest` is the previous trading day's last. Volatility is a fraction a year and NaN when it cannot be
+known; so are the Greeks, which have the units of `server.domain.options.greeks`.
+"""
+
+CHAIN_ROW = np.dtype([("strike", "<i8"), ("call", CHAIN_CONTRACT), ("put", CHAIN_CONTRACT)])
+"""One listed strike of a chain with both sides."""
+
+BOOK_SUMMARY = np.dtype(
+    [
+        ("spread", "<f8"),
+        ("spread_pct", "<f8"),
+        ("imbalance_pct", "<f8"),
+        ("pressure", "<f8"),
+        ("microprice", "<f8"),
+        ("score", "<f8"),
+    ]
+)
+"""Liquidity of one contract by its newest order book of the minute: rupees, per cent, -100 to 100, -1 to 1, rupees,
+0 to 100. NaN when no book came, or a side of it was empty."""
+
+_FIRST_ORDER = ("volatility", *GREEKS[:5])
+
+MINUTE_CONTRACT = np.dtype(
+    [
+        ("instrument", "<i4"),
+        ("samples", "<i4"),
+        ("close", "<i8"),
+        ("volume", "<i8"),
+        ("open_interest", "<i8"),
+        *((f"{name}_sum", "<f8") for name in _FIRST_ORDER),
+        *((f"{name}_count", "<i4") for name in _FIRST_ORDER),
+        *((f"{name}_last", "<f8") for name in ("volatility", *GREEKS)),
+        ("book", BOOK_SUMMARY),
+    ]
+)
+"""One option over one minute. `samples` is how often its chain was valued; a sum has its own count of valid samples.
+
+`close`, `volume` (of the minute) and `open_interest` are the chain's at the minute's end. `_last` is the last valid
+sample, NaN without one. `instrument` is 0 where there is no such contract.
+"""
+
+MINUTE_ROW = np.dtype([("strike", "<i8"), ("call", MINUTE_CONTRACT), ("put", MINUTE_CONTRACT)])
+"""One strike of a chain over one minute, both sides."""

@@ -66,6 +66,7 @@ class LogEntry(_message.Message):
     DEPTHS_FIELD_NUMBER: _builtins.int
     STRATEGY_FIELD_NUMBER: _builtins.int
     TICK_COUNT_FIELD_NUMBER: _builtins.int
+    OPEN_INTEREST_REPORTS_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """The feed run that it belongs to. Empty for STRATEGY_CHANGED."""
     source: _builtins.str
@@ -82,6 +83,8 @@ class LogEntry(_message.Message):
     """Records of the dtype DEPTH, for TICKS."""
     tick_count: _builtins.int
     """Ticks that the run has sent, for RUN_ENDED."""
+    open_interest_reports: _builtins.bytes
+    """Records of the dtype OPEN_INTEREST_REPORT, for TICKS: figures that the feed itself gives."""
     @_builtins.property
     def strategy(self) -> Global___StrategyState:
         """For STRATEGY_CHANGED."""
@@ -98,10 +101,11 @@ class LogEntry(_message.Message):
         depths: _builtins.bytes = ...,
         strategy: Global___StrategyState | None = ...,
         tick_count: _builtins.int = ...,
+        open_interest_reports: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["strategy", b"strategy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appended_at", b"appended_at", "depths", b"depths", "kind", b"kind", "market_time", b"market_time", "run", b"run", "source", b"source", "strategy", b"strategy", "tick_count", b"tick_count", "ticks", b"ticks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appended_at", b"appended_at", "depths", b"depths", "kind", b"kind", "market_time", b"market_time", "open_interest_reports", b"open_interest_reports", "run", b"run", "source", b"source", "strategy", b"strategy", "tick_count", b"tick_count", "ticks", b"ticks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -268,3 +272,275 @@ class M2mEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___M2mEntry: _TypeAlias = M2mEntry  # noqa: Y015
+
+@_typing.final
+class ChainsEntry(_message.Message):
+    """Chains that were valued because of one log entry, minutes that it closed, expiries that it ended. Published under that entry's id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    MARKET_TIME_FIELD_NUMBER: _builtins.int
+    APPENDED_AT_FIELD_NUMBER: _builtins.int
+    CHAINS_FIELD_NUMBER: _builtins.int
+    MINUTES_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """The run."""
+    market_time: _builtins.int
+    """The run's market time."""
+    appended_at: _builtins.int
+    """When the causing entry was appended."""
+    @_builtins.property
+    def chains(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainState]:
+        """Each the whole state of one expiry."""
+
+    @_builtins.property
+    def minutes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainMinute]:
+        """Minutes that are over."""
+
+    @_builtins.property
+    def ended(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainKey]:
+        """Expiries that are in force no more: their chains are gone."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        market_time: _builtins.int = ...,
+        appended_at: _builtins.int = ...,
+        chains: _abc.Iterable[Global___ChainState] | None = ...,
+        minutes: _abc.Iterable[Global___ChainMinute] | None = ...,
+        ended: _abc.Iterable[Global___ChainKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appended_at", b"appended_at", "chains", b"chains", "ended", b"ended", "market_time", b"market_time", "minutes", b"minutes", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainsEntry: _TypeAlias = ChainsEntry  # noqa: Y015
+
+@_typing.final
+class ChainKey(_message.Message):
+    """Names a chain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNDERLYING_FIELD_NUMBER: _builtins.int
+    EXPIRY_FIELD_NUMBER: _builtins.int
+    underlying: _builtins.str
+    """Canonical underlying, such as "NIFTY"."""
+    expiry: _builtins.str
+    """ISO date."""
+    def __init__(
+        self,
+        *,
+        underlying: _builtins.str = ...,
+        expiry: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expiry", b"expiry", "underlying", b"underlying"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainKey: _TypeAlias = ChainKey  # noqa: Y015
+
+@_typing.final
+class ChainBasis(_message.Message):
+    """What the options of an expiry are valued with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPOT_FIELD_NUMBER: _builtins.int
+    FORWARD_FIELD_NUMBER: _builtins.int
+    FORWARD_SOURCE_FIELD_NUMBER: _builtins.int
+    FORWARD_STRIKE_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    DIVIDEND_YIELD_FIELD_NUMBER: _builtins.int
+    YEARS_FIELD_NUMBER: _builtins.int
+    spot: _builtins.int
+    """Price of the underlying, ten-thousandths; ABSENT when it is not known or too old."""
+    forward: _builtins.float
+    """Forward price of the expiry in rupees. NaN when it is not known."""
+    forward_source: _builtins.str
+    """A name of server.domain.options.forward.ForwardSource. Empty without a forward."""
+    forward_strike: _builtins.float
+    """Strike at which parity was read, in rupees; NaN for other sources."""
+    rate: _builtins.float
+    """Fraction a year."""
+    dividend_yield: _builtins.float
+    """Fraction a year."""
+    years: _builtins.float
+    """Time to expiry in years; 0 when it is over."""
+    def __init__(
+        self,
+        *,
+        spot: _builtins.int = ...,
+        forward: _builtins.float = ...,
+        forward_source: _builtins.str = ...,
+        forward_strike: _builtins.float = ...,
+        rate: _builtins.float = ...,
+        dividend_yield: _builtins.float = ...,
+        years: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dividend_yield", b"dividend_yield", "forward", b"forward", "forward_source", b"forward_source", "forward_strike", b"forward_strike", "rate", b"rate", "spot", b"spot", "years", b"years"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainBasis: _TypeAlias = ChainBasis  # noqa: Y015
+
+@_typing.final
+class ChainState(_message.Message):
+    """One expiry of an underlying, valued."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    as_of: _builtins.int
+    """Market time of the valuation."""
+    rows: _builtins.bytes
+    """Records of the dtype CHAIN_ROW: every listed strike, ascending."""
+    revision: _builtins.int
+    """Grows by 1 with each valuation of this chain in this run."""
+    @_builtins.property
+    def key(self) -> Global___ChainKey:
+        """Which one."""
+
+    @_builtins.property
+    def basis(self) -> Global___ChainBasis:
+        """What it is valued with."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___ChainKey | None = ...,
+        as_of: _builtins.int = ...,
+        basis: Global___ChainBasis | None = ...,
+        rows: _builtins.bytes = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "basis", b"basis", "key", b"key", "revision", b"revision", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainState: _TypeAlias = ChainState  # noqa: Y015
+
+@_typing.final
+class ChainMinute(_message.Message):
+    """One expiry over one minute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    open_time: _builtins.int
+    """When the minute began."""
+    rows: _builtins.bytes
+    """Records of the dtype MINUTE_ROW: strikes of which a side was valued or ticked within the minute, ascending."""
+    @_builtins.property
+    def key(self) -> Global___ChainKey:
+        """Which one."""
+
+    @_builtins.property
+    def basis(self) -> Global___ChainBasis:
+        """At the minute's last valuation."""
+
+    @_builtins.property
+    def metrics(self) -> Global___ChainMetrics:
+        """Metrics of the expiry at the minute's last valuation. NaN and ABSENT are absent."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___ChainKey | None = ...,
+        open_time: _builtins.int = ...,
+        basis: Global___ChainBasis | None = ...,
+        rows: _builtins.bytes = ...,
+        metrics: Global___ChainMetrics | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "key", b"key", "metrics", b"metrics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "key", b"key", "metrics", b"metrics", "open_time", b"open_time", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainMinute: _TypeAlias = ChainMinute  # noqa: Y015
+
+@_typing.final
+class ChainMetrics(_message.Message):
+    """Metrics of an expiry, as server.domain.options.expiry_metrics defines them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_OPEN_INTEREST_FIELD_NUMBER: _builtins.int
+    PUT_OPEN_INTEREST_FIELD_NUMBER: _builtins.int
+    CALL_VOLUME_FIELD_NUMBER: _builtins.int
+    PUT_VOLUME_FIELD_NUMBER: _builtins.int
+    PCR_OI_FIELD_NUMBER: _builtins.int
+    PCR_VOLUME_FIELD_NUMBER: _builtins.int
+    MAX_PAIN_FIELD_NUMBER: _builtins.int
+    ATM_STRIKE_FIELD_NUMBER: _builtins.int
+    ATM_VOLATILITY_FIELD_NUMBER: _builtins.int
+    SKEW_FIELD_NUMBER: _builtins.int
+    STRADDLE_FIELD_NUMBER: _builtins.int
+    EXPECTED_MOVE_FIELD_NUMBER: _builtins.int
+    call_open_interest: _builtins.float
+    """Units; NaN when no contract of the side reports it. So are the next three."""
+    put_open_interest: _builtins.float
+    """Units."""
+    call_volume: _builtins.float
+    """Units."""
+    put_volume: _builtins.float
+    """Units."""
+    pcr_oi: _builtins.float
+    """Put open interest by call open interest."""
+    pcr_volume: _builtins.float
+    """Put volume by call volume."""
+    max_pain: _builtins.float
+    """Rupees."""
+    atm_strike: _builtins.float
+    """Rupees."""
+    atm_volatility: _builtins.float
+    """Fraction a year."""
+    skew: _builtins.float
+    """Fraction a year."""
+    straddle: _builtins.float
+    """Rupees."""
+    expected_move: _builtins.float
+    """Rupees."""
+    def __init__(
+        self,
+        *,
+        call_open_interest: _builtins.float = ...,
+        put_open_interest: _builtins.float = ...,
+        call_volume: _builtins.float = ...,
+        put_volume: _builtins.float = ...,
+        pcr_oi: _builtins.float = ...,
+        pcr_volume: _builtins.float = ...,
+        max_pain: _builtins.float = ...,
+        atm_strike: _builtins.float = ...,
+        atm_volatility: _builtins.float = ...,
+        skew: _builtins.float = ...,
+        straddle: _builtins.float = ...,
+        expected_move: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["atm_strike", b"atm_strike", "atm_volatility", b"atm_volatility", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "expected_move", b"expected_move", "max_pain", b"max_pain", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "skew", b"skew", "straddle", b"straddle"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainMetrics: _TypeAlias = ChainMetrics  # noqa: Y015
