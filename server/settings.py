@@ -109,6 +109,18 @@ class Settings:
     freshness_bound: float = _seconds(60.0)
     """Market time after which a price is too old for a mark-to-market."""
 
+    risk_free_rate: float = 0.065
+    """Fraction a year, continuously compounded, that options are valued with."""
+
+    dividend_yield: float = 0.0
+    """Fraction a year, by which an underlying's forward is below spot and rate, where no future or parity tells it."""
+
+    chain_freshness_bound: float = _seconds(300.0)
+    """Market time after which a price is too old to value an option by."""
+
+    chain_retention: float = _seconds(30.0)
+    """How long published option chains stay readable for resuming streams, behind the committed position."""
+
     stale_after: float = _seconds(3.0)
     """Silence of a feed within a session after which streams say STALE."""
 
