@@ -78,7 +78,7 @@ class TypedReader:
 
 
 async def test_kills_cost_no_event_and_no_bar(system: DevSystem, http: Http) -> None:
-    subscription = Subscription(system.envoy, system.token(), (INDEX,))
+    subscription = Subscription(system.envoy, system.token(), {"instruments": [INDEX]})
     async with (
         TypedReader(system.envoy, system.token()).reading() as typed,
         ResumingClient(over_websocket, subscription) as browser,

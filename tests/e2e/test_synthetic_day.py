@@ -168,7 +168,7 @@ async def test_a_quote_is_the_newest_tick(http: Http, client: Client) -> None:
 
 
 async def test_four_transports_deliver_the_same_events(system: DevSystem, future: str) -> None:
-    subscription = Subscription(system.envoy, system.token(), (INDEX, STOCK, future))
+    subscription = Subscription(system.envoy, system.token(), {"instruments": [INDEX, STOCK, future]})
     async with contextlib.AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(ResumingClient(transport, subscription))

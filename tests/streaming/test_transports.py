@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from decimal import Decimal
 
 import pytest
 
+from server.market.hub.position import EntryId
+from server.market.records import BAR, M2M
+from server.store.strategies import NewLeg, NewStrategy, Side, StrategyStore
+from strikeline.internal.v1.log_pb2 import BarsEntry, M2mEntry
 from tests.streaming.checkers import violations_of
-from tests.streaming.transports import TRANSPORTS, ResumingClient, Subscription, events_of
+from tests.streaming.transports import BARS, PATIENCE, TICKS, TRANSPORTS, ResumingClient, Subscription, events_of
+from tests.streaming.transports import M2M as M2M_SAMPLES
 from tests.support.system import dev_system
 
 pytestmark = pytest.mark.slow
@@ -26,9 +32,9 @@ async def system(tmp_path, database, redis_url, namespace, market):
 
 
 @contextlib.asynccontextmanager
-async def clients_of(system, market, transports=tuple(TRANSPORTS)):
+async def clients_of(system, fields, stream=TICKS, transports=tuple(TRANSPORTS)):
     """A resuming client for each transport, all started."""
-    subscription = Subscription(system.envoy, system.token(), tuple(market.keys))
+    subscription = Subscription(system.envoy, system.token(), fields, stream)
     async with contextlib.AsyncExitStack() as stack:
         clients = {
             name: await stack.enter_async_context(ResumingClient(TRANSPORTS[name], subscription)) for name in transports
@@ -51,7 +57,7 @@ def recovered(killed, client):
 
 
 async def test_all_transports_deliver_the_same_events(system, market):
-    async with clients_of(system, market) as clients:
+    async with clients_of(system, {"instruments": market.keys}) as clients:
         await market.trade_randomly(300)
         happened = sum(map(len, market.source().entries))
         for client in clients.values():
@@ -63,12 +69,58 @@ async def test_all_transports_deliver_the_same_events(system, market):
     assert [events == one for events in others] == [True, True, True]
 
 
+async def test_bars_are_the_same_over_all_transports(system, market, bars_output):
+    async with clients_of(system, {"instruments": market.keys, "timeframe": "1min"}, BARS) as clients:
+        began = market.last_id
+        await market.trade_randomly(200)
+        await market.end()
+        entries = await published(bars_output, began, market.last_id, BarsEntry)
+        happened = sum(len(entry.bars) for entry in entries) // BAR.itemsize
+        for client in clients.values():
+            await client.until(lambda client=client: client.event_count == happened)
+
+    one, *others = (events_of(client.history) for client in clients.values())
+    assert [events == one for events in others] == [True, True, True]
+
+
+async def test_samples_are_the_same_over_all_transports(system, market, m2m_output, api_db):
+    strategy = await strangle(api_db, market)
+    async with clients_of(system, {"account": "demo", "strategy": strategy}, M2M_SAMPLES) as clients:
+        began = market.last_id
+        await market.trade_randomly(200)
+        entries = await published(m2m_output, began, market.last_id, M2mEntry)
+        happened = sum(len(entry.samples) for entry in entries) // M2M.itemsize
+        for client in clients.values():
+            await client.until(lambda client=client: client.event_count == happened)
+
+    one, *others = (events_of(client.history) for client in clients.values())
+    assert [events == one for events in others] == [True, True, True]
+
+
+async def strangle(database, market):
+    """A stored strategy of the demo account that bought a call and sold the next. -> its id."""
+    legs = tuple(
+        NewLeg(instrument_id=market.instruments[place].instrument_id, side=side, quantity=75, entry_price=Decimal(90))
+        for place, side in ((2, Side.BUY), (3, Side.SELL))
+    )
+    stored = await StrategyStore(database).create("demo", "demo", NewStrategy(display_name="Spread", legs=legs))
+    return stored.strategy
+
+
+async def published(output, after, until, message):
+    """Messages that the worker put on an output log because of the entries between two places, when it is done."""
+    async with asyncio.timeout(PATIENCE):
+        while EntryId.parse(await output.last_id()) < until:
+            await asyncio.sleep(0.01)
+    return [message.FromString(payload) for _, payload in await output.range(str(after), str(until), 10_000)]
+
+
 @pytest.mark.parametrize(
     "victim", [("server", "api"), ("-m gateway",), ("server", "worker")], ids=["api", "gateway", "worker"]
 )
 async def test_killed_process_costs_no_event(system, market, victim):
     stop = asyncio.Event()
-    async with clients_of(system, market) as clients:
+    async with clients_of(system, {"instruments": market.keys}) as clients:
         trading = asyncio.create_task(trade_steadily(market, stop))
         await asyncio.sleep(0.5)
         loop = asyncio.get_running_loop()
@@ -88,7 +140,7 @@ async def test_killed_process_costs_no_event(system, market, victim):
 
 async def test_connections_that_break_all_the_time_miss_nothing(system, market):
     stop = asyncio.Event()
-    async with clients_of(system, market, ("grpc", "websocket")) as clients:
+    async with clients_of(system, {"instruments": market.keys}, transports=("grpc", "websocket")) as clients:
         trading = asyncio.create_task(trade_steadily(market, stop))
         for _ in range(3):
             await asyncio.sleep(1.5)

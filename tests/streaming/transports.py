@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
 import httpx
 import websockets
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
+from strikeline.v1 import m2m_requests_pb2
 from strikeline.v1 import market_data_service_pb2 as pb
 from tests.streaming.histories import Connection, received
 
-PATH = "/strikeline.v1.MarketDataService/StreamTicks"
 PATIENCE = 40.0
 """Seconds of real time after which something that should come is missing."""
 
-Response = pb.StreamTicksResponse
+Response = Any
+"""A message of the stream: every stream's has `sequence`, `resume_token` and `event`."""
 
 
 class Broken(Exception):
@@ -29,36 +31,76 @@ class Broken(Exception):
 
 
 @dataclass(frozen=True)
+class StreamKind:
+    """A streaming method: its service and name, its path with the fields that it names, and its messages."""
+
+    service: str
+    method: str
+    path: str
+    request: type[Message]
+    response: type[Message]
+
+
+TICKS = StreamKind(
+    "MarketDataService", "StreamTicks", "/v1/ticks:stream", pb.StreamTicksRequest, pb.StreamTicksResponse
+)
+BARS = StreamKind("MarketDataService", "StreamBars", "/v1/bars:stream", pb.StreamBarsRequest, pb.StreamBarsResponse)
+M2M = StreamKind(
+    "StrategyService",
+    "StreamM2m",
+    "/v1/accounts/{account}/strategies/{strategy}:streamM2m",
+    m2m_requests_pb2.StreamM2mRequest,
+    m2m_requests_pb2.StreamM2mResponse,
+)
+
+
+@dataclass(frozen=True)
 class Subscription:
-    """What a client asks for: every tick at once, behind a token."""
+    """What a client asks for: every event at once, behind a token. `fields` are the request's own, as in JSON."""
 
     address: str
     token: str
-    instruments: tuple[str, ...]
+    fields: Mapping[str, Any]
+    stream: StreamKind = TICKS
     resume: str = ""
+    options: Mapping[str, str] = field(default_factory=lambda: {"flushInterval": "0s", "heartbeatInterval": "1s"})
 
     def request(self) -> dict[str, Any]:
         """As JSON."""
-        options = {"flushInterval": "0s", "heartbeatInterval": "1s"} | (
-            {"resumeToken": self.resume} if self.resume else {}
-        )
-        return {"instruments": list(self.instruments), "options": options}
+        return {**self.fields, "options": self._options()}
+
+    def path(self) -> str:
+        """Path of the stream, with the fields that belong there."""
+        return self.stream.path.format(**self.fields)
 
     def query(self) -> list[tuple[str, str]]:
-        """As query parameters."""
-        options = self.request()["options"]
-        parameters = [("instruments", instrument) for instrument in self.instruments]
-        return parameters + [(f"options.{name}", value) for name, value in options.items()]
+        """As query parameters: all but what the path says."""
+        parameters = []
+        for name, value in self.fields.items():
+            if f"{{{name}}}" not in self.stream.path:
+                parameters += [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
+        return parameters + [(f"options.{name}", value) for name, value in self._options().items()]
+
+    def parsed(self, message: dict[str, Any]) -> Response:
+        """A message of the stream from its JSON. Raises Broken when it says that the stream failed."""
+        if "error" in message:
+            raise Broken(message["error"])
+        return json_format.ParseDict(message, self.stream.response())
+
+    def _options(self) -> dict[str, str]:
+        return {**self.options} | ({"resumeToken": self.resume} if self.resume else {})
 
 
 Transport = Callable[[Subscription], AsyncIterator[Response]]
 
 
 async def over_grpc(subscription: Subscription) -> AsyncIterator[Response]:
-    request = json_format.ParseDict(subscription.request(), pb.StreamTicksRequest())
+    stream = subscription.stream
+    request = json_format.ParseDict(subscription.request(), stream.request())
     metadata = (("authorization", f"Bearer {subscription.token}"),)
     async with grpc.aio.insecure_channel(subscription.address) as channel:
-        call = channel.unary_stream(PATH, response_deserializer=Response.FromString)
+        path = f"/strikeline.v1.{stream.service}/{stream.method}"
+        call = channel.unary_stream(path, response_deserializer=stream.response.FromString)
         try:
             async for message in call(request.SerializeToString(), metadata=metadata):
                 yield message
@@ -70,7 +112,7 @@ async def over_grpc(subscription: Subscription) -> AsyncIterator[Response]:
 async def over_ndjson(subscription: Subscription) -> AsyncIterator[Response]:
     async with contextlib.aclosing(_lines(subscription, "application/x-ndjson")) as lines:
         async for line in lines:
-            yield _parsed(json.loads(line))
+            yield subscription.parsed(json.loads(line))
 
 
 async def over_sse(subscription: Subscription) -> AsyncIterator[Response]:
@@ -83,19 +125,20 @@ async def over_sse(subscription: Subscription) -> AsyncIterator[Response]:
             elif name == "data":
                 if event in {"error", "end"}:
                     raise Broken(value)
-                yield _parsed(json.loads(value))
+                yield subscription.parsed(json.loads(value))
 
 
 async def over_websocket(subscription: Subscription) -> AsyncIterator[Response]:
     try:
         async with websockets.connect(f"ws://{subscription.address}/v1/ws", subprotocols=["json"]) as socket:
             await socket.send(json.dumps({"auth": subscription.token}))
-            start = {"id": "1", "method": "MarketDataService.StreamTicks", "request": subscription.request()}
+            method = f"{subscription.stream.service}.{subscription.stream.method}"
+            start = {"id": "1", "method": method, "request": subscription.request()}
             await socket.send(json.dumps(start))
             async for text in socket:
                 event = json.loads(text)
                 if "message" in event:
-                    yield _parsed(event["message"])
+                    yield subscription.parsed(event["message"])
                 elif event.get("id") is not None:
                     raise Broken(event)
     except (OSError, websockets.WebSocketException) as error:
@@ -114,7 +157,7 @@ TRANSPORTS: dict[str, Transport] = {
 async def _lines(subscription: Subscription, accepted: str) -> AsyncIterator[str]:
     headers = {"authorization": f"Bearer {subscription.token}", "accept": accepted}
     async with httpx.AsyncClient(timeout=PATIENCE) as client:
-        url = f"http://{subscription.address}/v1/ticks:stream"
+        url = f"http://{subscription.address}{subscription.path()}"
         try:
             async with client.stream("GET", url, params=subscription.query(), headers=headers) as response:
                 if response.status_code != 200:
@@ -125,12 +168,6 @@ async def _lines(subscription: Subscription, accepted: str) -> AsyncIterator[str
         except httpx.HTTPError as error:
             raise Broken(str(error)) from error
     raise Broken("the response ended")
-
-
-def _parsed(message: dict[str, Any]) -> Response:
-    if "error" in message:
-        raise Broken(message["error"])
-    return json_format.ParseDict(message, Response())
 
 
 class ResumingClient:
@@ -181,9 +218,7 @@ class ResumingClient:
             token = self._last_token()
             connection = Connection(token)
             self.history.append(connection)
-            subscription = Subscription(
-                self._subscription.address, self._subscription.token, self._subscription.instruments, token
-            )
+            subscription = replace(self._subscription, resume=token)
             try:
                 async with contextlib.aclosing(self._transport(subscription)) as messages:
                     async for message in messages:
