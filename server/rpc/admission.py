@@ -8,6 +8,7 @@ import math
 import operator
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,6 +61,8 @@ class Admission:
     def __init__(self, method: Method, gates: Gates) -> None:
         policy = method.policy
         self._method = method
+        self._path = method.path
+        self._parse = method.input.FromString
         self._gates = gates
         self._public = policy.scope == PUBLIC
         self._scope = policy.scope.lower()
@@ -74,6 +77,7 @@ class Admission:
 
     def open(self, context: CallContext, metadata: Metadata) -> Call:
         """The call as it stands before anything is known about the caller."""
+        started = time.perf_counter()
         stated = metadata.get(CORRELATION)
         correlation = str(stated) if stated is not None and _CORRELATION_FORM(str(stated)) else self._new_correlation()
         seconds = self._seconds
@@ -81,12 +85,13 @@ class Admission:
         if remaining is not None and remaining < seconds:
             seconds = remaining
         return Call(
-            self._method.path,
+            self._path,
             ANONYMOUS,
             correlation,
             self._gates.peers.address(context.peer(), metadata),
-            asyncio.get_running_loop().time() + seconds if seconds != math.inf else math.inf,
-            trace_id=_trace_id(metadata),
+            asyncio.get_running_loop().time() + seconds,
+            started,
+            trace_id=_trace_id(metadata) if TRACE_PARENT in metadata else "",
         )
 
     def _new_correlation(self) -> str:
@@ -95,46 +100,48 @@ class Admission:
 
     async def admit(self, data: bytes, metadata: Metadata, call: Call) -> Message:
         """The request, when the call may go on. Raises the error that refuses it."""
-        principal = await self._identify(metadata, call)
+        principal = self._gates.identity.known(metadata)
+        if principal is None:
+            principal = ANONYMOUS if self._public else await self._gates.identity.authenticate(metadata, call.headers)
+        call.principal = principal
+        if not self._public and self._scope not in principal.scopes:
+            raise PermissionDenied(f"scope {self._scope} is needed", metadata={"scope": self._scope})
         try:
-            request = self._method.input.FromString(data)
+            request = self._parse(data)
         except DecodeError as error:
             raise InvalidArgument(f"the request is not a {self._method.input.DESCRIPTOR.full_name}") from error
         account = "" if self._account is None else self._account(request)
         if account:
             await self._gates.accounts.check(principal, account)
-        await self._charge(principal, account, call)
+        if not self._charge_leased(principal, account, call):
+            await self._charge(principal, account, call)
         self._gates.validator.check(request)
         if self._account is not None and not account:
             raise InvalidArgument.of(self._method.policy.account_field, "must name an account")
         return request
 
-    async def _identify(self, metadata: Metadata, call: Call) -> Principal:
-        identity = self._gates.identity
-        principal = identity.known(metadata)
-        if self._public:
-            call.principal = principal or ANONYMOUS
-            return call.principal
-        if principal is None:
-            principal = await identity.authenticate(metadata, call.headers)
-        call.principal = principal
-        if self._scope not in principal.scopes:
-            raise PermissionDenied(f"scope {self._scope} is needed", metadata={"scope": self._scope})
-        return principal
+    def _charge_leased(self, principal: Principal, account: str, call: Call) -> bool:
+        """Charges the call, as most, to tokens that are here already. -> whether there was one."""
+        quotas, rate_class, tier = self._gates.quotas, self._rate_class, principal.tier
+        call.headers["ratelimit-limit"] = quotas.rate(tier, rate_class).text
+        if not self._leased:
+            return False
+        left = quotas.charge_leased(principal.user or call.peer, account, tier, rate_class)
+        if left < 0:
+            return False
+        call.headers["ratelimit-remaining"] = str(left)
+        return True
 
     async def _charge(self, principal: Principal, account: str, call: Call) -> None:
-        quotas, rate_class, tier = self._gates.quotas, self._rate_class, principal.tier
-        user = principal.user or call.peer
-        left: int | None = quotas.charge_leased(user, account, tier, rate_class) if self._leased else -1
         headers = call.headers
-        headers["ratelimit-limit"] = quotas.rate(tier, rate_class).text
-        if left == -1:
-            try:
-                left = await quotas.charge(user, account, tier, rate_class)
-            except ResourceExhausted as error:
-                headers["ratelimit-remaining"] = "0"
-                headers["ratelimit-reset"] = str(math.ceil(error.retry_after or 0))
-                raise
+        try:
+            left = await self._gates.quotas.charge(
+                principal.user or call.peer, account, principal.tier, self._rate_class
+            )
+        except ResourceExhausted as error:
+            headers["ratelimit-remaining"] = "0"
+            headers["ratelimit-reset"] = str(math.ceil(error.retry_after or 0))
+            raise
         if left is None:
             headers["ratelimit-status"] = "unavailable"
         else:
@@ -142,8 +149,5 @@ class Admission:
 
 
 def _trace_id(metadata: Metadata) -> str:
-    stated = metadata.get(TRACE_PARENT)
-    if stated is None:
-        return ""
-    match = _TRACE_FORM(str(stated))
+    match = _TRACE_FORM(str(metadata[TRACE_PARENT]))
     return match.group(1) if match else ""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import NoReturn
 
 import grpc
 
@@ -14,34 +13,34 @@ from server.rpc.replies import RpcContext, refuse, shown, trailers
 from server.rpc.status import code_of
 from server.rpc.telemetry import MethodTelemetry
 
-Reply = TypeVar("Reply")
-
 
 class Border:
-    """Opens calls of one method and ends them."""
+    """Opens calls of one method and ends them: each with `leave` or with `fail`."""
 
     def __init__(self, admission: Admission, telemetry: MethodTelemetry) -> None:
         self._admission = admission
         self._telemetry = telemetry
 
-    async def cross(self, context: RpcContext, work: Callable[[Metadata, Call], Awaitable[Reply]]) -> Reply:
-        """Does the work of one call. -> its reply; an error becomes the call's status and does not return."""
-        started = self._telemetry.started()
+    def enter(self, context: RpcContext) -> tuple[Metadata, Call]:
+        """A call arrives. -> what it says about itself, and the call."""
         metadata: Metadata = dict(context.invocation_metadata() or ())
         call = self._admission.open(context, metadata)
-        try:
-            reply = await work(metadata, call)
-        except asyncio.CancelledError:
-            self._telemetry.ended(call, started, grpc.StatusCode.CANCELLED, "CANCELLED")
-            raise
-        except grpc.aio.InternalError as error:
-            # grpc raises it instead of cancelling when the caller leaves while it is being written to.
-            self._telemetry.ended(call, started, grpc.StatusCode.CANCELLED, "CANCELLED")
-            raise asyncio.CancelledError from error
-        except Exception as error:  # noqa: BLE001 - the border: everything becomes a status
+        self._telemetry.began()
+        return metadata, call
+
+    def leave(self, context: RpcContext, call: Call) -> None:
+        """The call's reply is ready."""
+        context.set_trailing_metadata(trailers(call))
+        self._telemetry.ended(call)
+
+    async def fail(self, context: RpcContext, call: Call, error: BaseException) -> NoReturn:
+        """The error becomes the call's status. Does not return: what it raises makes gRPC end the call."""
+        if isinstance(error, Exception) and not isinstance(error, grpc.aio.InternalError):
             seen = shown(error, call)
-            self._telemetry.ended(call, started, code_of(seen), seen.reason)
-            await refuse(context, seen, trailers(call, started), call.correlation_id)
-        context.set_trailing_metadata(trailers(call, started))
-        self._telemetry.ended(call, started, grpc.StatusCode.OK)
-        return reply
+            self._telemetry.ended(call, code_of(seen), seen.reason)
+            await refuse(context, seen, trailers(call), call.correlation_id)
+        self._telemetry.ended(call, grpc.StatusCode.CANCELLED, "CANCELLED")
+        if isinstance(error, grpc.aio.InternalError):
+            # grpc raises it instead of cancelling when the caller leaves while it is being written to.
+            raise asyncio.CancelledError from error
+        raise error

@@ -15,8 +15,9 @@ from typing import Protocol
 
 from server.domain.errors import ResourceExhausted, Unavailable
 
-BLOCK = 50
-"""Tokens leased at once: at most one round trip per 50 reads."""
+SMALLEST_BLOCK, LARGEST_BLOCK = 50, 500
+"""Tokens leased at once: what flows in within a second, within these bounds, and never more than half the burst. Where
+the burst allows it, that is at most one round trip per 50 reads, and a busy caller's calls seldom wait for one."""
 IDLE_SECONDS = 60.0
 """A lease not used for so long is forgotten; its tokens are lost, never granted twice."""
 REMEMBERED_BUCKETS = 20_000
@@ -33,6 +34,12 @@ class Rate:
     def per_second(self) -> float:
         """Tokens that flow in each second."""
         return self.per_minute / 60.0
+
+    @property
+    def block(self) -> int:
+        """Tokens that a read leases at once."""
+        flow = min(LARGEST_BLOCK, max(SMALLEST_BLOCK, self.per_minute // 60))
+        return max(1, min(flow, self.burst // 2))
 
     @property
     def text(self) -> str:
@@ -79,14 +86,6 @@ class _Lease:
     used_at: float = 0.0
     blocked_until: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-@dataclass(frozen=True, slots=True)
-class MethodQuota:
-    """One method's class, bound at start."""
-
-    rate_class: str
-    closed: bool
 
 
 class Quotas:
@@ -165,9 +164,8 @@ class Quotas:
         now = self._clock()
         if now < lease.blocked_until:
             raise limited(key[3], rate, lease.blocked_until - now)
-        block = max(1, min(BLOCK, rate.burst // 2))
         try:
-            granted, wait = await self._buckets.take(_bucket_key(key), rate.burst, rate.per_second, block)
+            granted, wait = await self._buckets.take(_bucket_key(key), rate.burst, rate.per_second, rate.block)
         except Unavailable:
             return False
         if not granted:

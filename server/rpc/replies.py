@@ -21,9 +21,9 @@ Trailers = tuple[tuple[str, str | bytes], ...]
 log = logging.getLogger(__name__)
 
 
-def trailers(call: Call, started: float) -> Trailers:
+def trailers(call: Call) -> Trailers:
     """Correlation id, seconds of work, and what the call's steps had to say."""
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - call.started
     return ((CORRELATION, call.correlation_id), (PROCESS_TIME, f"{seconds:.6f}"), *call.headers.items())
 
 

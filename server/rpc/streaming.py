@@ -39,7 +39,12 @@ class StreamHandler:
 
     async def handle(self, data: bytes, context: RpcContext) -> None:
         """GRPC's entry: writes the responses itself."""
-        await self._border.cross(context, lambda metadata, call: self._run(data, metadata, call, context))
+        metadata, call = self._border.enter(context)
+        try:
+            await self._run(data, metadata, call, context)
+        except (asyncio.CancelledError, Exception) as error:
+            await self._border.fail(context, call, error)
+        self._border.leave(context, call)
 
     async def _run(self, data: bytes, metadata: Metadata, call: Call, context: RpcContext) -> None:
         patience = min(call.deadline, asyncio.get_running_loop().time() + ADMISSION_SECONDS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
 import grpc
@@ -32,27 +32,35 @@ class MethodTelemetry:
         self.stream = stream
         self.running = 0
         self.messages = 0
-        self.codes: dict[grpc.StatusCode, int] = {}
+        self.succeeded = 0
+        self.failed: dict[grpc.StatusCode, int] = {}
         self.seconds = 0.0
         self.buckets = [0] * (len(SECONDS) + 1)
         self._log = log
 
-    def started(self) -> float:
-        """A call begins. -> its start on the performance counter."""
+    def began(self) -> None:
+        """A call begins."""
         self.running += 1
-        return time.perf_counter()
 
     def sent(self) -> None:
         """A message of a stream was sent."""
         self.messages += 1
 
-    def ended(self, call: Call, started: float, code: grpc.StatusCode, reason: str = "") -> None:
+    @property
+    def codes(self) -> Mapping[grpc.StatusCode, int]:
+        """How many calls ended with each code."""
+        return {grpc.StatusCode.OK: self.succeeded, **self.failed} if self.succeeded else self.failed
+
+    def ended(self, call: Call, code: grpc.StatusCode = grpc.StatusCode.OK, reason: str = "") -> None:
         """A call ends with that code."""
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - call.started
         self.running -= 1
         self.seconds += seconds
         self.buckets[bisect_left(SECONDS, seconds)] += 1
-        self.codes[code] = self.codes.get(code, 0) + 1
+        if code is grpc.StatusCode.OK:
+            self.succeeded += 1
+        else:
+            self.failed[code] = self.failed.get(code, 0) + 1
         self._log.write(call, seconds, code, reason)
 
 

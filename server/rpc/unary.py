@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from google.protobuf.message import Message
@@ -32,11 +33,13 @@ class UnaryHandler:
 
     async def handle(self, data: bytes, context: RpcContext) -> bytes:
         """GRPC's entry: serialised request -> serialised response."""
-
-        async def work(metadata: Metadata, call: Call) -> bytes:
-            return await until(call.deadline, self._work(data, metadata, call), self._too_late)
-
-        return await self._border.cross(context, work)
+        metadata, call = self._border.enter(context)
+        try:
+            reply = await until(call.deadline, self._work(data, metadata, call), self._too_late)
+        except (asyncio.CancelledError, Exception) as error:
+            await self._border.fail(context, call, error)
+        self._border.leave(context, call)
+        return reply
 
     async def _work(self, data: bytes, metadata: Metadata, call: Call) -> bytes:
         request = await self._admission.admit(data, metadata, call)

@@ -215,7 +215,7 @@ async def test_quota_headers_come_with_every_answer(call: Caller, parts):
     answer = await call(GET_ACCOUNT, MINE, token=parts.token())
 
     assert answer.headers["ratelimit-limit"] == "30000"
-    assert answer.headers["ratelimit-remaining"] == "49"
+    assert answer.headers["ratelimit-remaining"] == "499"
 
 
 async def test_a_used_up_quota_says_when_to_come_back(call: Caller, parts):

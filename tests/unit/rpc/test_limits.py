@@ -3,7 +3,7 @@
 import pytest
 
 from server.domain.errors import ResourceExhausted, Unavailable
-from server.rpc.limits import TIERS, Quotas
+from server.rpc.limits import TIERS, Quotas, Rate
 from tests.support.rpc import MemoryBuckets, VirtualClock
 
 
@@ -48,12 +48,26 @@ async def test_tokens_flow_in_with_time(buckets, clock):
 
 
 async def test_reads_ask_the_store_once_in_fifty_calls(buckets, clock):
-    quotas = Quotas(buckets, "internal", clock)
+    quotas = Quotas(buckets, "enterprise", clock)
 
     for _ in range(1_000):
         await call(quotas)
 
     assert buckets.takes == 20
+
+
+@pytest.mark.parametrize(
+    ("rate", "block"),
+    [
+        (Rate(100, 3), 1),
+        (Rate(100, 60), 30),
+        (Rate(3_000, 3_000), 50),
+        (Rate(9_000, 9_000), 150),
+        (Rate(10**8, 10**8), 500),
+    ],
+)
+def test_a_read_leases_a_seconds_flow_within_bounds(rate, block):
+    assert rate.block == block
 
 
 async def test_refused_calls_do_not_ask_the_store_again_before_the_time_is_over(buckets, clock):
