@@ -35,6 +35,8 @@ class _LogEntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LogEntry
     """The run is over: its bars are closed."""
     LOG_ENTRY_KIND_STRATEGY_CHANGED: _LogEntryKind.ValueType  # 4
     """A strategy was created, changed or closed."""
+    LOG_ENTRY_KIND_HISTORY: _LogEntryKind.ValueType  # 5
+    """Past minutes that a feed missed: they complete bars, and move no quote, chain or mark-to-market."""
 
 class LogEntryKind(_LogEntryKind, metaclass=_LogEntryKindEnumTypeWrapper):
     """Kind of a log entry."""
@@ -49,6 +51,8 @@ LOG_ENTRY_KIND_RUN_ENDED: LogEntryKind.ValueType  # 3
 """The run is over: its bars are closed."""
 LOG_ENTRY_KIND_STRATEGY_CHANGED: LogEntryKind.ValueType  # 4
 """A strategy was created, changed or closed."""
+LOG_ENTRY_KIND_HISTORY: LogEntryKind.ValueType  # 5
+"""Past minutes that a feed missed: they complete bars, and move no quote, chain or mark-to-market."""
 Global___LogEntryKind: _TypeAlias = LogEntryKind  # noqa: Y015
 
 @_typing.final
@@ -67,6 +71,7 @@ class LogEntry(_message.Message):
     STRATEGY_FIELD_NUMBER: _builtins.int
     TICK_COUNT_FIELD_NUMBER: _builtins.int
     OPEN_INTEREST_REPORTS_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """The feed run that it belongs to. Empty for STRATEGY_CHANGED."""
     source: _builtins.str
@@ -85,6 +90,8 @@ class LogEntry(_message.Message):
     """Ticks that the run has sent, for RUN_ENDED."""
     open_interest_reports: _builtins.bytes
     """Records of the dtype OPEN_INTEREST_REPORT, for TICKS: figures that the feed itself gives."""
+    history: _builtins.bytes
+    """Records of the dtype TICK, for HISTORY. Kept apart from `ticks`, so that nothing takes them for the present."""
     @_builtins.property
     def strategy(self) -> Global___StrategyState:
         """For STRATEGY_CHANGED."""
@@ -102,10 +109,11 @@ class LogEntry(_message.Message):
         strategy: Global___StrategyState | None = ...,
         tick_count: _builtins.int = ...,
         open_interest_reports: _builtins.bytes = ...,
+        history: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["strategy", b"strategy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appended_at", b"appended_at", "depths", b"depths", "kind", b"kind", "market_time", b"market_time", "open_interest_reports", b"open_interest_reports", "run", b"run", "source", b"source", "strategy", b"strategy", "tick_count", b"tick_count", "ticks", b"ticks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appended_at", b"appended_at", "depths", b"depths", "history", b"history", "kind", b"kind", "market_time", b"market_time", "open_interest_reports", b"open_interest_reports", "run", b"run", "source", b"source", "strategy", b"strategy", "tick_count", b"tick_count", "ticks", b"ticks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
