@@ -15,7 +15,8 @@ COMMITTED: Path = FOLDER / "schema.txt"
 
 FACTS = {
     "column": """
-        SELECT c.relname, format('%s. %I %s%s%s', lpad(a.attnum::text, 2, '0'), a.attname,
+        SELECT c.relname, format('%s. %I %s%s%s',
+                   lpad((row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum))::text, 2, '0'), a.attname,
                    format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END,
                    CASE WHEN a.attidentity <> '' THEN ' IDENTITY'
                         WHEN a.attgenerated <> '' THEN ' GENERATED ' || pg_get_expr(d.adbin, d.adrelid)

@@ -13,7 +13,7 @@ from server.store.calendar import CalendarStore
 from server.store.database import Database
 from tests.support.databases import TestDatabase
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 BELOW = dict(zip(REVISIONS, ("base", *REVISIONS[:-1]), strict=True))
 YEAR = (date(2024, 1, 1), date(2024, 12, 31))
 
@@ -67,15 +67,38 @@ ROWS = {
     "strategy_outbox": ("0003", "INSERT INTO strategy_outbox (payload) VALUES ('{\"number\": 1}')"),
     "leases": ("0004", "INSERT INTO leases VALUES ('bars-0', 'worker-1', 7, now())"),
     "checkpoints": ("0004", "INSERT INTO checkpoints VALUES ('bars-0', 1, 'base', '5-0', '\\x00ff')"),
+    "option_minutes": (
+        "0007",
+        """
+        INSERT INTO option_minutes (instrument_id, open_time, samples, spot, volatility_sum, delta_sum, gamma_sum,
+                                    theta_sum, vega_sum, rho_sum, volatility_count, delta_count, gamma_count,
+                                    theta_count, vega_count, rho_count, volatility)
+        VALUES (1, '2025-11-10 03:45Z', 240, 25574.35, 36.1, 120, 0.2, -900, 800, 50, 240, 240, 240, 240, 240, 239, 0.15)
+        """,
+    ),
+    "expiry_metrics": (
+        "0007",
+        """
+        INSERT INTO expiry_metrics (underlying, expiry, open_time, samples, atm_strike, years)
+        VALUES ('NIFTY', '2025-11-25', '2025-11-10 03:45Z', 240, 25550, 0.0411)
+        """,
+    ),
 }
-TABLES_OF_0006 = (
-    "option_bars", "expiry_metrics", "futures_bars", "labels", "daily_performance", "positions", "orders", "api_keys",
-    "api_key_usage",
+TABLES_OF_0006 = ("labels", "daily_performance", "positions", "orders", "api_keys", "api_key_usage")
+VIEWS_OF_0007 = (
+    "option_minutes_series", "expiry_metrics_series", "bars_series", "option_bars_1m", "option_bars_5m",
+    "option_bars_15m",
 )  # fmt: skip
 HYPERTABLES = {
-    "bars_1m", "bars_5m", "bars_15m", "bars_stored", "m2m_candles", "option_bars", "expiry_metrics", "futures_bars",
-    "api_key_usage",
+    "bars_1m", "bars_5m", "bars_15m", "bars_stored", "m2m_candles", "api_key_usage",
+    "option_minutes", "option_minutes_5m", "option_minutes_15m",
+    "expiry_metrics", "expiry_metrics_5m", "expiry_metrics_15m",
 }  # fmt: skip
+METRICS_OF_0006 = """
+    SELECT underlying, expiry, open_time, spot, forward, forward_source, call_open_interest, put_open_interest,
+           call_volume, put_volume, pcr_oi, pcr_volume, max_pain, atm_volatility
+    FROM expiry_metrics
+"""
 
 
 def fill(database: TestDatabase, until: str) -> None:
@@ -117,14 +140,14 @@ def test_an_empty_database_has_no_revision(empty_database: TestDatabase):
 def test_upgrading_an_empty_database(empty_database: TestDatabase):
     migrate.upgrade(empty_database.owner_url)
     assert migrate.current(empty_database.owner_url) == migrate.head()
-    assert tables(empty_database) >= {*ROWS, *TABLES_OF_0006}
+    assert tables(empty_database) >= {*ROWS, *TABLES_OF_0006, *VIEWS_OF_0007}
 
 
 def test_upgrading_twice_changes_nothing(database: TestDatabase):
-    fill(database, "0006")
-    before = (describe(database.owner_url), snapshot(database, "0006"))
+    fill(database, REVISIONS[-1])
+    before = (describe(database.owner_url), snapshot(database, REVISIONS[-1]))
     migrate.upgrade(database.owner_url)
-    assert (describe(database.owner_url), snapshot(database, "0006")) == before
+    assert (describe(database.owner_url), snapshot(database, REVISIONS[-1])) == before
 
 
 def test_several_migrations_at_once_take_turns(empty_database: TestDatabase):
@@ -164,8 +187,23 @@ def _without_facts(rows: dict[str, list[str]]) -> dict[str, list[str]]:
     return {table: [row for row in found if "calendar" not in table or "test" in row] for table, found in rows.items()}
 
 
+def test_metrics_of_expiries_outlive_the_columns_that_they_gain_and_lose(empty_database: TestDatabase):
+    url = empty_database.owner_url
+    migrate.upgrade(url, "0006")
+    with empty_database.connect() as connection:
+        connection.execute(
+            "INSERT INTO expiry_metrics VALUES ('NIFTY', '2025-11-25', '2025-11-10 03:45Z', 25574.35, 25640.5, 'FUTURE', "
+            "900, 800, 70, 60, 0.8889, 0.8571, 25500, 0.1312)"
+        )
+        before = connection.execute(METRICS_OF_0006).fetchall()
+        migrate.upgrade(url, "0007")
+        after_up = connection.execute(METRICS_OF_0006).fetchall()
+        migrate.downgrade(url, "0006")
+        assert before == after_up == connection.execute(METRICS_OF_0006).fetchall()
+
+
 def test_everything_down_leaves_nothing(database: TestDatabase):
-    fill(database, "0006")
+    fill(database, REVISIONS[-1])
     migrate.downgrade(database.owner_url, "base")
     assert tables(database) == set()
     assert migrate.current(database.owner_url) is None
