@@ -106,7 +106,8 @@ def _under_nse(now: Market) -> Market:
 
 def _moved(asked: Market) -> BoolArray:
     columns = (asked.spot, asked.forward, asked.years, asked.rate, asked.dividend_yield)
-    return np.logical_or.reduce([~np.isnan(column) for column in columns])
+    moved: BoolArray = np.logical_or.reduce([~np.isnan(column) for column in columns])
+    return moved
 
 
 def _changed(now: Market, asked: Market, moved: BoolArray) -> Market:
