@@ -14,7 +14,7 @@ from server.domain.instruments import Instrument
 from server.domain.prices import ABSENT
 from server.domain.timeframes import MINUTE_NS
 from server.market.book import Book
-from server.market.entries import RUN_ENDED, RUN_STARTED, TICKS, Entry
+from server.market.entries import HISTORY, RUN_ENDED, RUN_STARTED, TICKS, Entry
 from server.market.ledgers import DayLedgers, pair_keys, pair_of
 from server.market.records import BAR, BAR_CLOSED, BAR_PARTIAL
 from server.market.runs import Run
@@ -55,6 +55,7 @@ class BarsStage:
 
     Nearly all ticks are of their instrument's newest minute or of a later one: `Tails` takes those in columns. Ticks
     of an earlier minute, and days that already have stored bars, go through `DayLedgers`, which hold whole days.
+    HISTORY entries complete past minutes: they move no book, and their bars are stored and not published.
     """
 
     def __init__(self, sessions: SessionTable, history: BarHistory, *, open_bars_every: int = 10) -> None:
@@ -93,6 +94,9 @@ class BarsStage:
             ticks = await self._known(entry.ticks)
             self._bars = self._grouped(ticks)
             self._slow = await self._slow_days()
+        elif entry.kind == HISTORY and len(entry.history):
+            self._bars = self._past(await self._known(entry.history))
+            await self._load([key for key in np.unique(pair_keys(self._bars)).tolist() if key not in self._ledgers])
         missing = [key for key in self._ledgers.waiting if key not in self._ledgers]
         await self._load(missing)
 
@@ -104,6 +108,9 @@ class BarsStage:
             known = {run.index for run in self.book.runs}
             self._checked = {index: minute for index, minute in self._checked.items() if index in known}
             self._closing = {index: close for index, close in self._closing.items() if index in known}
+            return None
+        if entry.kind == HISTORY:
+            self._apply_history(self._bars)
             return None
         if entry.kind == RUN_ENDED:
             self.book.end_run(entry.run)
@@ -227,6 +234,32 @@ class BarsStage:
                 whole = whole[:-1]
             if len(whole) and not (whole["flags"] & CLOSED).all():
                 self._ledgers.waiting[key] = run.index
+
+    def _past(self, ticks: Rows) -> Rows:
+        """Bars of minutes that were over when their ticks were appended."""
+        session_close = self._session_close
+        bars = self._grouped(ticks)
+        self._session_close = session_close
+        bars["flags"] |= CLOSED
+        return bars
+
+    def _apply_history(self, bars: Rows) -> None:
+        """Completes days by past minutes. A live feed's newest bar keeps its run, and no bar is published."""
+        keys = pair_keys(bars)
+        for key in np.unique(keys).tolist():
+            own = bars[keys == key]
+            instrument, day = pair_of(key)
+            tail = self._tails.rows[instrument : instrument + 1].copy()
+            live = bool(tail["day"][0] == day)
+            if live:
+                if own["open_time"][-1] > tail["open_time"][0]:
+                    tail["flags"] |= CLOSED
+                self._keep(tail)
+                self._ledgers.fold(tail)
+            changed, whole = self._ledgers.merge(key, own, 0)
+            self._keep(changed)
+            if live:
+                self._tails.correct(whole[-1:])
 
     def _displaced(self, displaced: Displaced) -> None:
         if len(displaced.bars):

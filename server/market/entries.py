@@ -19,6 +19,7 @@ RUN_STARTED = LogEntryKind.LOG_ENTRY_KIND_RUN_STARTED
 TICKS = LogEntryKind.LOG_ENTRY_KIND_TICKS
 RUN_ENDED = LogEntryKind.LOG_ENTRY_KIND_RUN_ENDED
 STRATEGY_CHANGED = LogEntryKind.LOG_ENTRY_KIND_STRATEGY_CHANGED
+HISTORY = LogEntryKind.LOG_ENTRY_KIND_HISTORY
 
 
 class EntryUnreadable(Exception):
@@ -39,7 +40,7 @@ class Entry:
             parts = tuple(LogEntry.FromString(payload) for payload in payloads)
         except DecodeError as error:
             raise EntryUnreadable(f"{id_} is no log entry: {error}") from error
-        if any(len(part.ticks) % TICK.itemsize or len(part.depths) % DEPTH.itemsize for part in parts):
+        if any(_broken(part) for part in parts):
             raise EntryUnreadable(f"{id_} holds broken records")
         return cls(id_, parts)
 
@@ -84,6 +85,17 @@ class Entry:
         return np.concatenate([np.frombuffer(part.ticks, TICK) for part in self.parts])
 
     @cached_property
+    def history(self) -> Rows:
+        """Rows of `TICK` of past minutes, for HISTORY."""
+        return np.concatenate([np.frombuffer(part.history, TICK) for part in self.parts])
+
+    @cached_property
     def depths(self) -> Rows:
         """Rows of `DEPTH`."""
         return np.concatenate([np.frombuffer(part.depths, DEPTH) for part in self.parts])
+
+
+def _broken(part: LogEntry) -> bool:
+    return bool(
+        len(part.ticks) % TICK.itemsize or len(part.history) % TICK.itemsize or len(part.depths) % DEPTH.itemsize
+    )

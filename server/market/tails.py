@@ -78,6 +78,10 @@ class Tails:
         self._put(bar, run)
         return displaced
 
+    def correct(self, bar: Rows) -> None:
+        """Puts a newer version of an instrument's newest bar, or a later bar; its run stays. One row."""
+        self._put(bar, int(self._run[bar["instrument"][0]]))
+
     def close(self, runs: list[int], market_time: int | None) -> Rows:
         """Closes the bars of those runs that market time has passed, or all of them. -> the bars that it closed."""
         rows = self.rows

@@ -124,6 +124,9 @@ class Intake:
             self.m2m.learn(head.strategy, self.directory.key)
             self.ticks.channel.append((place,), 0, None)
             return
+        if head.kind == log_pb2.LOG_ENTRY_KIND_HISTORY:
+            self.ticks.channel.append((place,), 0, None)
+            return
         self.watch.hear(head)
         if head.kind == log_pb2.LOG_ENTRY_KIND_TICKS:
             await self.ticks.apply(place, entries)

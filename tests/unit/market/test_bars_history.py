@@ -1,0 +1,101 @@
+"""Past minutes complete days: the bars are those that the feed would have made, and nothing of the present moves."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.domain.timeframes import MINUTE_NS
+from server.market.entries import HISTORY, Entry
+from tests.unit.market.pipeline import MONDAY, SECOND, STOCK, Feed, Tick, Worker, oracle, ticks
+
+MINUTES = 30
+
+
+def at(minute: int, second: float = 0) -> int:
+    return MONDAY + minute * MINUTE_NS + int(second * SECOND)
+
+
+def minute_ticks(minute: int) -> list[Tick]:
+    """A minute as four ticks; 40 units are traded in each, the volume comes with the last tick."""
+    prices = (100 + minute, 109 + minute, 91 + minute, 104 + minute)
+    return [
+        Tick(STOCK, at(minute, 15 * step), 4 * minute + step, price, volume=40 * minute + (40 if step == 3 else 0))
+        for step, price in enumerate(prices)
+    ]
+
+
+def past(feed: Feed, minutes: list[int]) -> Entry:
+    rows = [row for minute in minutes for row in minute_ticks(minute)]
+    return Feed("backfill-1", "backfill", feed.next_id).entry(HISTORY, history=ticks(rows).tobytes())
+
+
+async def follow(worker: Worker, feed: Feed, *entries: Entry) -> None:
+    for entry in entries:
+        await worker.feed(entry)
+        feed.next_id = int(entry.id.partition("-")[0]) + 1
+
+
+async def test_filled_minutes_take_their_volume_out_of_the_bar_behind_the_gap():
+    worker, feed = Worker(), Feed(source="ticker")
+    await follow(worker, feed, feed.started(), feed.batch(*minute_ticks(0)), feed.batch(*minute_ticks(3)))
+    await worker.commit()
+
+    await follow(worker, feed, past(feed, [1, 2]))
+    await follow(worker, feed, feed.beat(at(4)))
+    await worker.commit(full=True)
+
+    assert worker.stored() == oracle(row for minute in range(4) for row in minute_ticks(minute))
+
+
+async def test_past_minutes_publish_no_bar_and_move_no_quote():
+    worker, feed = Worker(), Feed(source="ticker")
+    await follow(worker, feed, feed.started(), feed.batch(*minute_ticks(5)))
+    before = worker.stage.book.records[STOCK].copy()
+
+    output = await worker.feed(past(feed, [1, 7]))
+
+    assert output is None
+    assert worker.stage.book.records[STOCK] == before
+
+
+async def test_a_live_tick_behind_filled_minutes_counts_from_them():
+    worker, feed = Worker(), Feed(source="ticker")
+    await follow(worker, feed, feed.started(), feed.batch(*minute_ticks(0)), past(feed, [1, 2]))
+
+    await follow(worker, feed, feed.batch(*minute_ticks(3)), feed.ended())
+    await worker.commit()
+
+    assert worker.stored()[STOCK, at(3)][4] == 40
+
+
+async def test_a_day_that_no_feed_has_seen_is_filled_alone():
+    worker, feed = Worker(), Feed(source="ticker")
+
+    await follow(worker, feed, past(feed, [0, 1]))
+    await worker.commit()
+
+    assert worker.stored() == oracle([*minute_ticks(0), *minute_ticks(1)])
+
+
+@given(st.data())
+async def test_whatever_is_missed_and_filled_however_often_the_bars_are_those_of_the_whole_day(data):
+    live = data.draw(st.lists(st.integers(0, MINUTES - 1), min_size=1, unique=True).map(sorted))
+    missed = [minute for minute in range(MINUTES) if minute not in live]
+    fills = data.draw(st.lists(st.tuples(st.integers(0, len(live)), st.sampled_from(("commit", "crash", "none")))))
+    worker, feed = Worker(), Feed(source="ticker")
+    await worker.commit(full=True)
+    await follow(worker, feed, feed.started())
+
+    places = sorted([*fills, (data.draw(st.integers(0, len(live))), "none")])
+    for place, minute in enumerate([*live, None]):
+        for _, then in [fill for fill in places if fill[0] == place]:
+            await follow(worker, feed, past(feed, missed))
+            if then != "none":
+                await worker.commit()
+            if then == "crash":
+                worker.crash()
+        if minute is not None:
+            await follow(worker, feed, feed.batch(*minute_ticks(minute)))
+    await follow(worker, feed, feed.ended())
+    await worker.commit(full=True)
+
+    assert worker.stored() == oracle(row for minute in range(MINUTES) for row in minute_ticks(minute))
