@@ -9,6 +9,7 @@ from urllib.parse import unquote
 FORWARDED = "x-forwarded-for"
 LOCAL = "127.0.0.1"
 REMEMBERED_HOSTS = 4096
+REMEMBERED_PEERS = 4096
 
 
 class Peers:
@@ -17,10 +18,11 @@ class Peers:
     def __init__(self, trusted: str) -> None:
         self._networks = tuple(ipaddress.ip_network(part.strip()) for part in trusted.split(",") if part.strip())
         self._trusted: dict[str, bool] = {}
+        self._hosts: dict[str, str] = {}
 
     def address(self, peer: str, metadata: Mapping[str, str | bytes]) -> str:
         """The client's address. `peer` is gRPC's, such as `ipv4:10.0.0.1:5000`; a Unix socket is this machine."""
-        host = host_of(peer)
+        host = self._hosts.get(peer) or self._learn(peer)
         forwarded = metadata.get(FORWARDED)
         if forwarded is None or not self.trusts(host):
             return host
@@ -38,6 +40,13 @@ class Peers:
             if len(self._trusted) < REMEMBERED_HOSTS:
                 self._trusted[host] = known
         return known
+
+    def _learn(self, peer: str) -> str:
+        # A peer is one connection: new ones keep coming, and the old ones are never asked for again.
+        if len(self._hosts) >= REMEMBERED_PEERS:
+            self._hosts.clear()
+        host = self._hosts[peer] = host_of(peer)
+        return host
 
     def _within(self, host: str) -> bool:
         try:

@@ -42,7 +42,7 @@ class StreamHandler:
         metadata, call = self._border.enter(context)
         try:
             await self._run(data, metadata, call, context)
-        except (asyncio.CancelledError, Exception) as error:
+        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - the border: everything becomes a status
             await self._border.fail(context, call, error)
         self._border.leave(context, call)
 

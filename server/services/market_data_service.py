@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from server.domain.calendar import MarketCalendar, calendar_of
 from server.domain.errors import FieldViolation, InvalidArgument
@@ -35,26 +35,21 @@ class MarketDataService:
         self, hub: Hub, instruments: InstrumentStore, bars: BarStore, calendars: Mapping[str, MarketCalendar]
     ) -> None:
         self._hub = hub
-        self._quotes = QuoteEncoder(hub)
+        self._quotes = QuoteEncoder(hub, _QUOTES)
+        self._as_of = (0, b"")
         self._instruments = instruments
         self._bars = bars
         self._calendars = calendars
 
     async def BatchGetQuotes(self, request: pb.BatchGetQuotesRequest, call: Call) -> bytes:
         """The present quotes, in the order requested: a BatchGetQuotesResponse, serialised."""
-        resolved = await self._hub.directory.resolve(request.instruments)
         stale = self._hub.feed_state() is not FeedState.LIVE
         parts: list[bytes] = []
-        for place, outcome in enumerate(resolved):
-            if outcome.number is None:
-                raise unknown_instrument(outcome.item, f"instruments[{place}]")
-            payload = self._quotes.encoded(outcome.key, outcome.number, stale=stale)
-            if payload is None:
-                payload = (await self._stored_quote(outcome.key, outcome.number)).SerializeToString()
-            parts.append(wire.delimited(_QUOTES, payload))
-        market_time = self._hub.market_time()
-        if market_time:
-            parts.append(wire.delimited(_AS_OF, wire.timestamp(market_time)))
+        known = self._hub.directory.known(request.instruments)
+        for key, number in known or await self._resolved(request.instruments):
+            quote = self._quotes.encoded(key, number, stale=stale)
+            parts.append(self._quotes.field(await self._stored_quote(key, number)) if quote is None else quote)
+        parts.append(self._market_time())
         return b"".join(parts)
 
     async def StreamTicks(self, request: pb.StreamTicksRequest, call: Call) -> AsyncGenerator[bytes, None]:
@@ -102,6 +97,22 @@ class MarketDataService:
         async with contextlib.aclosing(envelopes):
             async for envelope in envelopes:
                 yield envelope
+
+    async def _resolved(self, items: Sequence[str]) -> list[tuple[str, int]]:
+        """Key and number of each item. Raises NotFound that names the first without instrument."""
+        resolved: list[tuple[str, int]] = []
+        for place, outcome in enumerate(await self._hub.directory.resolve(items)):
+            if outcome.number is None:
+                raise unknown_instrument(outcome.item, f"instruments[{place}]")
+            resolved.append((outcome.key, outcome.number))
+        return resolved
+
+    def _market_time(self) -> bytes:
+        """The field `as_of`, encoded once for as long as market time stays; empty before the first tick."""
+        now = self._hub.market_time()
+        if now != self._as_of[0]:
+            self._as_of = (now, wire.delimited(_AS_OF, wire.timestamp(now)) if now else b"")
+        return self._as_of[1]
 
     async def _stored_quote(self, key: str, number: int) -> quote_pb2.Quote:
         query = BarQuery(instrument_id=number, timeframe=ONE_MINUTE, ascending=False)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from server.market.hub import wire
 from server.market.hub.quotes import Quote
 from server.services.converters_market import quote_message
+from strikeline.v1 import quote_pb2
 
 KEPT = 20_000
 """Most quotes that are kept. A full memory is emptied: what is asked for comes back by itself."""
@@ -24,14 +26,15 @@ class Quotes(Protocol):
 
 
 class QuoteEncoder:
-    """Encodes quotes as strikeline.v1.Quote."""
+    """Encodes quotes as a field of a message: strikeline.v1.Quote behind the field's key and its length."""
 
-    def __init__(self, quotes: Quotes) -> None:
+    def __init__(self, quotes: Quotes, field: bytes) -> None:
         self._quotes = quotes
+        self._field = field
         self._kept: dict[int, tuple[bytes, bool, bytes]] = {}
 
     def encoded(self, key: str, instrument_id: int, *, stale: bool) -> bytes | None:
-        """The quote, serialised; None before the instrument's first tick."""
+        """The field with the quote, serialised; None before the instrument's first tick."""
         state = self._quotes.quote_state(instrument_id)
         kept = self._kept.get(instrument_id)
         if kept is not None and kept[0] == state and kept[1] is stale:
@@ -41,6 +44,10 @@ class QuoteEncoder:
             return None
         if len(self._kept) >= KEPT:
             self._kept.clear()
-        payload = quote_message(key, quote, stale=stale).SerializeToString()
+        payload = self.field(quote_message(key, quote, stale=stale))
         self._kept[instrument_id] = (state, stale, payload)
         return payload
+
+    def field(self, quote: quote_pb2.Quote) -> bytes:
+        """The field with a quote from elsewhere."""
+        return wire.delimited(self._field, quote.SerializeToString())

@@ -61,6 +61,12 @@ class Directory:
         """Key of a known instrument."""
         return self._keys[number]
 
+    def known(self, items: Iterable[str]) -> list[tuple[str, int]] | None:
+        """Key and number of each item, when all are keys of known instruments: the usual case, which asks nobody."""
+        found = [(item, self._by_key.get(item)) for item in items]
+        known = [(key, instrument.instrument_id) for key, instrument in found if instrument is not None]
+        return known if len(known) == len(found) else None
+
     async def resolve(self, items: Sequence[str]) -> tuple[ItemOutcome, ...]:
         """What each requested name stands for. A second name of an instrument is accepted and adds nothing."""
         keys = [item if item in self._by_key else _canonical(item) for item in items]

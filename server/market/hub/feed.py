@@ -31,6 +31,8 @@ class _Run:
     source: str
     market_time: int
     heard: float
+    inside: bool = False
+    """Market time lies within a session."""
     ended: bool = False
 
 
@@ -54,28 +56,29 @@ class FeedWatch:
         self._stale_after = stale_after
         self._tell = tell
         self._runs: dict[str, _Run] = {}
+        self._present: _Run | None = None
         self._away: set[str] = set()
         self._told: Condition | None = None
 
     @property
     def market_time(self) -> int:
         """Market time of the latest run that lives, else of the latest; nanoseconds, 0 before the first tick."""
-        run = self._present()
+        run = self._present
         return run.market_time if run else 0
 
     @property
     def source(self) -> str:
         """Which feed the latest run is of, such as `synthetic`; empty before the first."""
-        run = self._present()
+        run = self._present
         return run.source if run else ""
 
     @property
     def state(self) -> FeedState:
         """What the feed does."""
-        run = self._present()
+        run = self._present
         if run is None or not run.market_time:
             return FeedState.NONE
-        if run.ended or self._calendar.session_at(run.market_time) is None:
+        if run.ended or not run.inside:
             return FeedState.ENDED
         silent = self._clock.monotonic() - run.heard >= self._stale_after
         return FeedState.STALE if silent else FeedState.LIVE
@@ -83,7 +86,7 @@ class FeedWatch:
     @property
     def run_ended(self) -> bool:
         """The run is over, wherever in the session that was."""
-        run = self._present()
+        run = self._present
         return run is not None and run.ended
 
     @property
@@ -95,6 +98,8 @@ class FeedWatch:
         """Takes over runs of a checkpoint. One that lives has the usual time to show it."""
         for run in runs:
             self._runs[run.name] = _Run(run.source, run.market_time, self._clock.monotonic(), ended=not run.live)
+        for known in self._runs.values():
+            self._locate(known)
 
     def hear(self, entry: log_pb2.LogEntry) -> None:
         """Takes in a log entry of a run, before its ticks are passed on."""
@@ -104,6 +109,7 @@ class FeedWatch:
         run.market_time = max(run.market_time, entry.market_time)
         run.heard = self._clock.monotonic() - self._age(entry)
         run.ended = run.ended or entry.kind == log_pb2.LOG_ENTRY_KIND_RUN_ENDED
+        self._locate(run)
 
     def away(self, reader: str) -> None:
         """Reading failed."""
@@ -143,7 +149,9 @@ class FeedWatch:
             return 0.0
         return min(max(0.0, self._clock.wall() - entry.appended_at / 1e9), _LONGEST_AGE)
 
-    def _present(self) -> _Run | None:
+    def _locate(self, run: _Run) -> None:
+        """Settles what each call asks for: whether the run is within a session, and which run is the present one."""
+        run.inside = self._calendar.session_at(run.market_time) is not None
         runs = list(self._runs.values())
-        living = [run for run in runs if not run.ended]
-        return next(reversed(living or runs), None)
+        living = [other for other in runs if not other.ended]
+        self._present = next(reversed(living or runs), None)
