@@ -27,9 +27,13 @@ def quote_message(key: str, quote: Quote | None, *, stale: bool) -> quote_pb2.Qu
         message.open_interest = quote.open_interest
     _set_day(message.ohlc, quote)
     if quote.bids or quote.asks:
-        message.depth.bids.extend(_levels(quote.bids))
-        message.depth.asks.extend(_levels(quote.asks))
+        message.depth.CopyFrom(depth_message(quote))
     return message
+
+
+def depth_message(quote: Quote) -> quote_pb2.Depth:
+    """The order book of a quote, best levels first."""
+    return quote_pb2.Depth(bids=_levels(quote.bids), asks=_levels(quote.asks))
 
 
 def bar_message(bar: Bar) -> bar_pb2.Bar:

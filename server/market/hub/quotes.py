@@ -23,7 +23,8 @@ class Level:
 class Quote:
     """Latest tick, day figures and depth of one instrument. Prices are ten-thousandths of a rupee; None is not known.
 
-    `event_time` is nanoseconds since 1970 UTC. `bids` and `asks` are best first; empty where the feed has no depth.
+    `event_time` and `depth_time` (of the order book) are nanoseconds since 1970 UTC. `bids` and `asks` are best first;
+    empty where the feed has no depth.
     """
 
     instrument_id: int
@@ -40,6 +41,7 @@ class Quote:
     day_high: int | None
     day_low: int | None
     previous_close: int | None
+    depth_time: int | None = None
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
 
@@ -63,6 +65,7 @@ def quote_of(book: Book, instrument_id: int) -> Quote | None:
     return Quote(
         instrument_id=instrument_id,
         event_time=values["event_time"],
+        depth_time=None if depth["event_time"] == ABSENT else int(depth["event_time"]),
         bids=_levels(depth, "bids"),
         asks=_levels(depth, "asks"),
         **known,

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server.domain.prices import ABSENT, scale_price
 from server.store.bars import BarStore
 from server.store.records import STORED_BAR
+from strikeline.v1 import depth_pb2
 from strikeline.v1 import market_data_service_pb2 as pb
 from tests.support.market import nanoseconds
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.stack
 
 QUOTES = "/strikeline.v1.MarketDataService/BatchGetQuotes"
 BARS = "/strikeline.v1.MarketDataService/ListBars"
+DEPTH = "/strikeline.v1.MarketDataService/AnalyzeDepth"
 TICKS = "/strikeline.v1.MarketDataService/StreamTicks"
 STREAM_BARS = "/strikeline.v1.MarketDataService/StreamBars"
 OPEN = nanoseconds("2025-11-24T09:15:00")
@@ -58,6 +60,28 @@ async def test_a_quote_is_the_latest_tick_with_the_days_prices_and_depth(api, fe
     assert not quote.HasField("open_interest")
     assert not quote.stale
     assert answer.message.as_of.ToNanoseconds() == OPEN + 2 * 10**9
+
+
+async def test_the_feeds_newest_book_is_analysed(api, feed, instruments):
+    reliance = instruments[1]
+    await feed.tick(reliance, OPEN, "2900.5", 100)
+    await feed.depth(reliance, OPEN + 10**9, "2905", "2905.1")
+    await heard(api, OPEN + 10**9)
+
+    request = depth_pb2.AnalyzeDepthRequest(instrument="NSE:RELIANCE")
+    analysis = (await api.call(DEPTH, request, token=api.token())).message
+
+    assert (analysis.spread.best_bid, analysis.spread.best_ask) == (2905.0, 2905.1)
+    assert analysis.event_time.ToNanoseconds() == OPEN + 10**9
+    assert (analysis.stale, analysis.bids.total_quantity) == (False, 75)
+
+
+async def test_an_instrument_without_a_book_has_no_analysis(api, instruments):
+    request = depth_pb2.AnalyzeDepthRequest(instrument="NSE:RELIANCE")
+
+    answer = await api.call(DEPTH, request, token=api.token())
+
+    assert (answer.code, answer.info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "PRICE_UNAVAILABLE")
 
 
 async def test_quotes_come_in_the_order_requested_and_by_alias(api, feed, instruments):

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from strikeline.v1 import depth_pb2 as strikeline_dot_v1_dot_depth__pb2
 from strikeline.v1 import market_data_service_pb2 as strikeline_dot_v1_dot_market__data__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -45,6 +46,11 @@ class MarketDataServiceStub:
                 request_serializer=strikeline_dot_v1_dot_market__data__service__pb2.StreamTicksRequest.SerializeToString,
                 response_deserializer=strikeline_dot_v1_dot_market__data__service__pb2.StreamTicksResponse.FromString,
                 _registered_method=True)
+        self.AnalyzeDepth = channel.unary_unary(
+                '/strikeline.v1.MarketDataService/AnalyzeDepth',
+                request_serializer=strikeline_dot_v1_dot_depth__pb2.AnalyzeDepthRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_depth__pb2.DepthAnalysis.FromString,
+                _registered_method=True)
         self.ListBars = channel.unary_unary(
                 '/strikeline.v1.MarketDataService/ListBars',
                 request_serializer=strikeline_dot_v1_dot_market__data__service__pb2.ListBarsRequest.SerializeToString,
@@ -81,6 +87,16 @@ class MarketDataServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AnalyzeDepth(self, request, context):
+        """Analyses the order book of one instrument: spread, sides, balance, liquidity, and the impact of market orders of both sides.
+
+        Fails with ERROR_REASON_PRICE_UNAVAILABLE when the feed sent no book, or none that is young enough. A book that comes with the request
+        is analysed by the instrument's tick and lot size.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBars(self, request, context):
         """Lists the bars of one instrument, ascending by time.
         """
@@ -112,6 +128,11 @@ def add_MarketDataServiceServicer_to_server(servicer, server):
                     servicer.StreamTicks,
                     request_deserializer=strikeline_dot_v1_dot_market__data__service__pb2.StreamTicksRequest.FromString,
                     response_serializer=strikeline_dot_v1_dot_market__data__service__pb2.StreamTicksResponse.SerializeToString,
+            ),
+            'AnalyzeDepth': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnalyzeDepth,
+                    request_deserializer=strikeline_dot_v1_dot_depth__pb2.AnalyzeDepthRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_depth__pb2.DepthAnalysis.SerializeToString,
             ),
             'ListBars': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBars,
@@ -179,6 +200,33 @@ class MarketDataService:
             '/strikeline.v1.MarketDataService/StreamTicks',
             strikeline_dot_v1_dot_market__data__service__pb2.StreamTicksRequest.SerializeToString,
             strikeline_dot_v1_dot_market__data__service__pb2.StreamTicksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeDepth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.MarketDataService/AnalyzeDepth',
+            strikeline_dot_v1_dot_depth__pb2.AnalyzeDepthRequest.SerializeToString,
+            strikeline_dot_v1_dot_depth__pb2.DepthAnalysis.FromString,
             options,
             channel_credentials,
             insecure,

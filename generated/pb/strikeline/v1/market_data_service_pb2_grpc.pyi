@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from strikeline.v1 import depth_pb2 as _depth_pb2
 from strikeline.v1 import market_data_service_pb2 as _market_data_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -45,6 +46,12 @@ class MarketDataServiceStub:
     slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When
     none of the instruments exists, the stream fails after the first message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
     """
+    AnalyzeDepth: _grpc.UnaryUnaryMultiCallable[_depth_pb2.AnalyzeDepthRequest, _depth_pb2.DepthAnalysis]
+    """Analyses the order book of one instrument: spread, sides, balance, liquidity, and the impact of market orders of both sides.
+
+    Fails with ERROR_REASON_PRICE_UNAVAILABLE when the feed sent no book, or none that is young enough. A book that comes with the request
+    is analysed by the instrument's tick and lot size.
+    """
     ListBars: _grpc.UnaryUnaryMultiCallable[_market_data_service_pb2.ListBarsRequest, _market_data_service_pb2.ListBarsResponse]
     """Lists the bars of one instrument, ascending by time."""
     StreamBars: _grpc.UnaryStreamMultiCallable[_market_data_service_pb2.StreamBarsRequest, _market_data_service_pb2.StreamBarsResponse]
@@ -72,6 +79,12 @@ class MarketDataServiceAsyncStub(MarketDataServiceStub):
     The first message says what became of each instrument, the second is a snapshot of their latest ticks; then batches follow. A
     slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When
     none of the instruments exists, the stream fails after the first message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
+    """
+    AnalyzeDepth: _aio.UnaryUnaryMultiCallable[_depth_pb2.AnalyzeDepthRequest, _depth_pb2.DepthAnalysis]  # type: ignore[assignment]
+    """Analyses the order book of one instrument: spread, sides, balance, liquidity, and the impact of market orders of both sides.
+
+    Fails with ERROR_REASON_PRICE_UNAVAILABLE when the feed sent no book, or none that is young enough. A book that comes with the request
+    is analysed by the instrument's tick and lot size.
     """
     ListBars: _aio.UnaryUnaryMultiCallable[_market_data_service_pb2.ListBarsRequest, _market_data_service_pb2.ListBarsResponse]  # type: ignore[assignment]
     """Lists the bars of one instrument, ascending by time."""
@@ -109,6 +122,18 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
         The first message says what became of each instrument, the second is a snapshot of their latest ticks; then batches follow. A
         slow client gets the latest tick of each instrument (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When
         none of the instruments exists, the stream fails after the first message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def AnalyzeDepth(
+        self,
+        request: _depth_pb2.AnalyzeDepthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_depth_pb2.DepthAnalysis, _abc.Awaitable[_depth_pb2.DepthAnalysis]]:
+        """Analyses the order book of one instrument: spread, sides, balance, liquidity, and the impact of market orders of both sides.
+
+        Fails with ERROR_REASON_PRICE_UNAVAILABLE when the feed sent no book, or none that is young enough. A book that comes with the request
+        is analysed by the instrument's tick and lot size.
         """
 
     @_abc_1.abstractmethod

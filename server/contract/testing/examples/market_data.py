@@ -7,10 +7,11 @@ from types import MappingProxyType
 
 from google.protobuf.message import Message
 
-from server.contract.testing.examples.example import Example, Wrong
+from server.contract.testing.examples.example import Example, Wrong, changed
 from server.contract.testing.examples.instruments import NOWHERE
 from server.contract.testing.world import World
-from strikeline.v1 import stream_pb2
+from strikeline.v1 import quote_pb2, stream_pb2
+from strikeline.v1.depth_pb2 import AnalyzeDepthRequest
 from strikeline.v1.market_data_service_pb2 import (
     BatchGetQuotesRequest,
     ListBarsRequest,
@@ -27,6 +28,14 @@ def _bars(world: World, instrument: str = "") -> ListBarsRequest:
     request.start_time.FromJsonString("2025-11-03T03:45:00Z")
     request.end_time.FromJsonString("2025-11-03T10:00:00Z")
     return request
+
+
+def _book(world: World) -> Message:
+    depth = quote_pb2.Depth(
+        bids=[quote_pb2.DepthLevel(price=99.95, quantity=150, orders=3)],
+        asks=[quote_pb2.DepthLevel(price=100.05, quantity=75, orders=2)],
+    )
+    return AnalyzeDepthRequest(instrument=world.equity, depth=depth, quantities=[50])
 
 
 def _backwards(request: Message) -> None:
@@ -62,6 +71,11 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
             volatile=STREAM,
             wrong=(_bad_resume_token(),),
             missing=lambda _world: StreamTicksRequest(instruments=[NOWHERE]),
+            missing_reason="INSTRUMENT_NOT_FOUND",
+        ),
+        "MarketDataService/AnalyzeDepth": Example(
+            _book,
+            missing=lambda _world: changed(_book(_world), instrument=NOWHERE),
             missing_reason="INSTRUMENT_NOT_FOUND",
         ),
         "MarketDataService/ListBars": Example(
