@@ -45,7 +45,7 @@ CREATE INDEX option_minutes_open_time_idx ON option_minutes USING brin (open_tim
     WITH (pages_per_range = 16, autosummarize = on);
 GRANT SELECT ON option_minutes TO strikeline_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON option_minutes TO strikeline_worker;
-COMMENT ON TABLE option_minutes IS 'Kept for a set number of days after it was recorded; the roll-ups are kept for ever.';
+COMMENT ON TABLE option_minutes IS 'Kept for some days after they were recorded; the roll-ups are kept for ever.';
 
 ALTER TABLE expiry_metrics
     ADD COLUMN samples        integer NOT NULL DEFAULT 0,
@@ -76,7 +76,8 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM timescaledb_information.jobs
                    WHERE proc_name = 'policy_retention' AND hypertable_schema = 'public'
-                     AND hypertable_name = 'option_minutes' AND (config ->> 'drop_created_before')::interval = kept) THEN
+                     AND hypertable_name = 'option_minutes'
+                     AND (config ->> 'drop_created_before')::interval = kept) THEN
         PERFORM public.remove_retention_policy('public.option_minutes', if_exists => true);
         PERFORM public.add_retention_policy('public.option_minutes', drop_created_before => kept);
     END IF;

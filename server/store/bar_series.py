@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from server.domain.calendar import EXCHANGE_ZONE, MarketCalendar, Session
-from server.domain.timeframes import MINUTE_NS, ONE_MINUTE, TIMEFRAMES, Timeframe, Unit
+from server.domain.calendar import MarketCalendar
+from server.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe, Unit
 from server.store.database import Database, Row
-from server.store.records import to_datetime, to_nanoseconds
 from server.store.statements import Statements
+from server.store.windows import (
+    EARLIEST,
+    LATEST,
+    LONGEST_PERIOD,
+    Window,
+    portions,
+    resolution,
+    whole_days,
+    windows_between,
+)
 
 _SQL = Statements.of("bars")
-_SESSIONS_AT_ONCE: Final = 400
-_LONGEST_PERIOD: Final = timedelta(days=31)
 _DAY: Final = timedelta(days=1)
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
-"""No bar lies outside; times around these can still be moved by a period and be told in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,6 @@ class Bar:
     open_interest: int | None
     partial: bool
     closed: bool
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of time [open, close) whose pieces go into buckets from `origin`."""
-
-    open: datetime
-    close: datetime
-    origin: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +69,11 @@ class SeriesReader:
         self, query: BarQuery, calendar: MarketCalendar, span: tuple[datetime, datetime], limit: int
     ) -> list[Bar]:
         """At most `limit` bars that begin within `span`, in the query's order."""
-        span = max(span[0], _EARLIEST), min(span[1], _LATEST)
+        span = max(span[0], EARLIEST), min(span[1], LATEST)
         stored = await self._stored_timeframes(query)
         windows = await self._windows(query, calendar, span, stored)
         bars: list[Bar] = []
-        for part in _parts(windows, query.timeframe, limit, ascending=query.ascending):
+        for part in portions(windows, query.timeframe, limit, ascending=query.ascending):
             found = await self._aggregate(query, part, stored)
             found = [bar for bar in found if span[0] <= bar.open_time < span[1]]
             bars.extend(found if query.ascending else reversed(found))
@@ -101,28 +96,22 @@ class SeriesReader:
         stored: Sequence[Timeframe],
     ) -> list[Window]:
         """The sessions that matter, ascending: where data is, and where bars begin within the span."""
-        length = query.timeframe.length or _LONGEST_PERIOD
+        length = query.timeframe.length or LONGEST_PERIOD
         names = [timeframe.name for timeframe in stored]
         row = await self._database.fetchrow(
             _SQL["extent"], query.instrument_id, span[0] - _DAY, span[1] + length, names
         )
         if row is None or row["first"] is None:
             return []
-        around = timedelta(0) if query.timeframe.intraday else _LONGEST_PERIOD
-        extent = (row["first"] - around, row["last"] + around)
-        days = (moment.astimezone(EXCHANGE_ZONE).date() for moment in extent)
-        sessions = calendar.sessions_between(*days)
-        if query.timeframe.intraday:
-            return [window for session in sessions for window in _clipped(session, query.timeframe, span)]
-        return [window for window in _grouped(sessions, query.timeframe) if span[0] <= window.origin < span[1]]
+        return windows_between(query.timeframe, calendar, span, (row["first"], row["last"]))
 
     async def _aggregate(self, query: BarQuery, windows: Sequence[Window], stored: Sequence[Timeframe]) -> list[Bar]:
         """All bars of the windows, ascending."""
         length = query.timeframe.length
-        rows = list(await self._fetch(_source(query.timeframe, windows), query, windows))
+        rows = list(await self._fetch(f"from_{resolution(query.timeframe, windows)}m", query, windows))
         bars = {row["open_time"]: bar_of(row) for row in rows}
         for timeframe in stored:
-            given = windows if timeframe.intraday else _whole_days(windows)
+            given = windows if timeframe.intraday else whole_days(windows)
             for row in await self._fetch("from_stored", query, given, timeframe.name):
                 bars.setdefault(row["open_time"], bar_of(row))
         ends = {window.origin: window.close for window in sorted(windows, key=lambda window: window.close)}
@@ -156,57 +145,3 @@ def _makes(part: Timeframe, whole: Timeframe) -> bool:
     if whole.minutes is None:
         return part.intraday or part.unit is Unit.DAY
     return part.minutes is not None and whole.minutes % part.minutes == 0
-
-
-def _source(timeframe: Timeframe, windows: Iterable[Window]) -> str:
-    """The statement that reads the fewest rows and still sees bucket borders where the sessions have them."""
-    for minutes in (15, 5):
-        divides = timeframe.minutes is None or timeframe.minutes % minutes == 0
-        if divides and all(to_nanoseconds(window.open) % (minutes * MINUTE_NS) == 0 for window in windows):
-            return f"from_{minutes}m"
-    return "from_1m"
-
-
-def _clipped(session: Session, timeframe: Timeframe, span: tuple[datetime, datetime]) -> Iterator[Window]:
-    """The session from its first to its last bucket that begins within the span; nothing when none does."""
-    length = timeframe.length_ns or 0
-    before = max(to_nanoseconds(span[0]) - session.open_ns, 0)
-    behind = max(to_nanoseconds(span[1]) - session.open_ns, 0)
-    first = session.open_ns + -(-before // length) * length
-    last = min(session.close_ns, session.open_ns + -(-behind // length) * length)
-    if first < last:
-        yield Window(to_datetime(first), to_datetime(last), session.open)
-
-
-def _grouped(sessions: Iterable[Session], timeframe: Timeframe) -> Iterator[Window]:
-    """Sessions with the open of their day's, week's or month's first session as origin."""
-    origins: dict[int, datetime] = {}
-    for session in sessions:
-        period = timeframe.bucket_start(session.open_ns, session.open_ns)
-        yield Window(session.open, session.close, origins.setdefault(period, session.open))
-
-
-def _whole_days(windows: Iterable[Window]) -> list[Window]:
-    """For recorded day bars, which sources stamp with midnight or with the open: one window for each exchange day."""
-    days: dict[datetime, Window] = {}
-    for window in windows:
-        local = window.open.astimezone(EXCHANGE_ZONE)
-        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-        days.setdefault(midnight, Window(midnight, midnight + _DAY, window.origin))
-    return list(days.values())
-
-
-def _parts(windows: Sequence[Window], timeframe: Timeframe, limit: int, *, ascending: bool) -> Iterator[list[Window]]:
-    """The windows in portions that are about enough for `limit` bars; never splits what goes into one bar."""
-    part: list[Window] = []
-    expected = 0
-    for window in windows if ascending else reversed(windows):
-        full = expected >= limit or len(part) >= _SESSIONS_AT_ONCE
-        if part and full and window.origin != part[-1].origin:
-            yield part
-            part, expected = [], 0
-        length = timeframe.length
-        expected += 1 if length is None else -(-(window.close - window.open) // length)
-        part.append(window)
-    if part:
-        yield part

@@ -73,7 +73,7 @@ ROWS = {
         INSERT INTO option_minutes (instrument_id, open_time, samples, spot, volatility_sum, delta_sum, gamma_sum,
                                     theta_sum, vega_sum, rho_sum, volatility_count, delta_count, gamma_count,
                                     theta_count, vega_count, rho_count, volatility)
-        VALUES (1, '2025-11-10 03:45Z', 240, 25574.35, 36.1, 120, 0.2, -900, 800, 50, 240, 240, 240, 240, 240, 239, 0.15)
+        VALUES (1, '2025-11-10 03:45Z', 240, 25574.35, 36.1, 120, 0.2, -900, 800, 50, 240, 240, 240, 240, 240, 239, 0.1)
         """,
     ),
     "expiry_metrics": (
@@ -192,8 +192,8 @@ def test_metrics_of_expiries_outlive_the_columns_that_they_gain_and_lose(empty_d
     migrate.upgrade(url, "0006")
     with empty_database.connect() as connection:
         connection.execute(
-            "INSERT INTO expiry_metrics VALUES ('NIFTY', '2025-11-25', '2025-11-10 03:45Z', 25574.35, 25640.5, 'FUTURE', "
-            "900, 800, 70, 60, 0.8889, 0.8571, 25500, 0.1312)"
+            "INSERT INTO expiry_metrics VALUES ('NIFTY', '2025-11-25', '2025-11-10 03:45Z', 25574.35, 25640.5, "
+            "'FUTURE', 900, 800, 70, 60, 0.8889, 0.8571, 25500, 0.1312)"
         )
         before = connection.execute(METRICS_OF_0006).fetchall()
         migrate.upgrade(url, "0007")
