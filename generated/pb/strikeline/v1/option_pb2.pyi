@@ -106,6 +106,8 @@ class _ForwardSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Forward
     """Put-call parity at the strike nearest to the spot."""
     FORWARD_SOURCE_CARRY: _ForwardSource.ValueType  # 3
     """The spot, carried by rate and dividend yield."""
+    FORWARD_SOURCE_GIVEN: _ForwardSource.ValueType  # 4
+    """The caller: CalculateGreeks only."""
 
 class ForwardSource(_ForwardSource, metaclass=_ForwardSourceEnumTypeWrapper):
     """What a forward price was taken from."""
@@ -118,6 +120,8 @@ FORWARD_SOURCE_PARITY_SYNTHETIC: ForwardSource.ValueType  # 2
 """Put-call parity at the strike nearest to the spot."""
 FORWARD_SOURCE_CARRY: ForwardSource.ValueType  # 3
 """The spot, carried by rate and dividend yield."""
+FORWARD_SOURCE_GIVEN: ForwardSource.ValueType  # 4
+"""The caller: CalculateGreeks only."""
 Global___ForwardSource: _TypeAlias = ForwardSource  # noqa: Y015
 
 class _GreeksReference:
