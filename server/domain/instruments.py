@@ -28,7 +28,7 @@ class NewInstrument:
     `token` is the broker's number, an attribute and never a key. `underlying` is the canonical name of what a
     derivative or an index stands for. `strike` is in rupees. `lot_size` is in units and multiplies nothing in profit.
     `freeze_quantity` is the largest order in units; absent when not known. `provenance` says where the row is from:
-    `kite`, `synthetic`, `replay` or `seed`.
+    `kite`, `synthetic`, `replay`, `ticker` or `seed`.
     """
 
     exchange: str

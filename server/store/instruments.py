@@ -106,7 +106,7 @@ class InstrumentStore:
     async def upsert(self, rows: Sequence[NewInstrument]) -> list[Instrument]:
         """Adds new instruments and updates known ones. -> all of them with their numbers, in the order given.
 
-        A less authoritative source (replay < synthetic < seed < kite) changes nothing of a known instrument.
+        A less authoritative source (replay < synthetic < ticker < seed < kite) changes nothing of a known instrument.
         """
         await self._write(rows)
         return await self.by_keys(row.key for row in rows)

@@ -18,8 +18,8 @@ WITH given AS (
         segment = given.segment, provenance = given.provenance, updated_at = now()
     FROM given
     WHERE known.key = given.key
-      AND array_position(ARRAY['replay', 'synthetic', 'seed', 'kite'], given.provenance)
-          >= array_position(ARRAY['replay', 'synthetic', 'seed', 'kite'], known.provenance)
+      AND array_position(ARRAY['replay', 'synthetic', 'ticker', 'seed', 'kite'], given.provenance)
+          >= array_position(ARRAY['replay', 'synthetic', 'ticker', 'seed', 'kite'], known.provenance)
       AND (known.token, known.name, known.kind, known.underlying, known.expiry, known.strike, known.tick_size,
            known.lot_size, known.freeze_quantity, known.segment, known.provenance)
           IS DISTINCT FROM
