@@ -13,7 +13,7 @@ from server.store.calendar import CalendarStore
 from server.store.database import Database
 from tests.support.databases import TestDatabase
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 BELOW = dict(zip(REVISIONS, ("base", *REVISIONS[:-1]), strict=True))
 YEAR = (date(2024, 1, 1), date(2024, 12, 31))
 
@@ -83,6 +83,11 @@ ROWS = {
         VALUES ('NIFTY', '2025-11-25', '2025-11-10 03:45Z', 240, 25550, 0.0411)
         """,
     ),
+    "expiry_sightings": (
+        "0008",
+        "INSERT INTO expiry_sightings VALUES ('NIFTY', 'OPTION', 'NFO', '2025-11-25', '2025-11-10', '2025-11-11')",
+    ),
+    "complete_listings": ("0008", "INSERT INTO complete_listings VALUES ('NIFTY', 'OPTION', 'NFO', '2025-11-10')"),
 }
 TABLES_OF_0006 = ("labels", "daily_performance", "positions", "orders", "api_keys", "api_key_usage")
 VIEWS_OF_0007 = (
@@ -140,7 +145,7 @@ def test_an_empty_database_has_no_revision(empty_database: TestDatabase):
 def test_upgrading_an_empty_database(empty_database: TestDatabase):
     migrate.upgrade(empty_database.owner_url)
     assert migrate.current(empty_database.owner_url) == migrate.head()
-    assert tables(empty_database) >= {*ROWS, *TABLES_OF_0006, *VIEWS_OF_0007}
+    assert tables(empty_database) >= {*ROWS, *TABLES_OF_0006, *VIEWS_OF_0007, "expiry_listings"}
 
 
 def test_upgrading_twice_changes_nothing(database: TestDatabase):

@@ -1,0 +1,23 @@
+-- Which expiries were listed when.
+
+-- name: of_underlying
+SELECT exchange, expiry, listed_since, listed_until
+FROM expiry_listings WHERE underlying = $1 AND kind = $2 ORDER BY expiry, exchange;
+
+-- name: see
+-- $2 to $5 are parallel arrays, one element an expiry.
+INSERT INTO expiry_sightings AS known (underlying, kind, exchange, expiry, first_seen, last_seen)
+SELECT underlying, kind, exchange, expiry, $1::date, $1::date
+FROM unnest($2::text[], $3::text[], $4::text[], $5::date[]) AS seen (underlying, kind, exchange, expiry)
+ORDER BY underlying, kind, exchange, expiry
+ON CONFLICT ON CONSTRAINT expiry_sightings_pkey DO UPDATE
+SET first_seen = least(known.first_seen, $1::date), last_seen = greatest(known.last_seen, $1::date)
+WHERE $1::date NOT BETWEEN known.first_seen AND known.last_seen;
+
+-- name: complete
+-- $2 to $4 are parallel arrays, one element a series of contracts.
+INSERT INTO complete_listings (underlying, kind, exchange, day)
+SELECT underlying, kind, exchange, $1::date
+FROM unnest($2::text[], $3::text[], $4::text[]) AS series (underlying, kind, exchange)
+ORDER BY underlying, kind, exchange
+ON CONFLICT DO NOTHING;
