@@ -25,6 +25,10 @@ class LiveMarket:
         """What the feed does."""
         return _STATES[self._hub.feed_state()]
 
+    def is_live(self) -> bool:
+        """Ticks are coming, or the feed says that it lives."""
+        return self._hub.feed_state() is FeedState.LIVE
+
     def feed_source(self) -> str:
         """Which feed it is; empty before the first run."""
         return self._hub.feed_source()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ BANDWIDTH: Final = 0.5
 """How far smoothing looks, in standard deviations of the forward at the money."""
 
 _FEWEST: Final = 4
+_NORMAL: Final = NormalDist()
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,15 @@ class Smile:
         falling = np.minimum.accumulate(own)[::-1]
         variance = np.interp(wanted, falling, self.total_variance[::-1], left=ABSENT, right=ABSENT)
         return np.sqrt(variance / self.years)
+
+    def strikes_at_delta(self, deltas: ArrayLike) -> FloatArray:
+        """Strikes, listed or not, at which an option has this forward delta; NaN beyond the outermost strikes."""
+        wanted = np.atleast_1d(floats(deltas))
+        deviation = self.at_delta(wanted) * np.sqrt(self.years)
+        of_calls = np.where(wanted < 0.0, wanted + 1.0, wanted)
+        inside = np.isfinite(deviation) & (of_calls > 0.0) & (of_calls < 1.0)
+        quantile = [_NORMAL.inv_cdf(delta) if known else ABSENT for delta, known in zip(of_calls, inside, strict=True)]
+        return floats(self.forward * np.exp(0.5 * deviation * deviation - np.array(quantile) * deviation))
 
     def smoothed(self) -> FloatArray:
         """Volatilities at the strikes from their neighbourhood: a parabola through it, near and dear strikes first.

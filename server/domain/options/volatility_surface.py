@@ -51,9 +51,9 @@ class VolatilitySurface:
         """Volatilities (expiries, forward deltas: of calls above 0, of puts below 0); NaN beyond the strikes."""
         return self._grid([smile.at_delta(deltas) for smile in self.smiles], deltas)
 
-    def smile_arbitrage(self) -> tuple[SmileArbitrage, ...]:
+    def smile_arbitrage(self, price_step: float = 0.0) -> tuple[SmileArbitrage, ...]:
         """The checks within each expiry."""
-        return tuple(smile_arbitrage(smile) for smile in self.smiles)
+        return tuple(smile_arbitrage(smile, price_step) for smile in self.smiles)
 
     def calendar_arbitrage(self) -> tuple[tuple[float, ...], ...]:
         """For each expiry but the first: strikes of the expiry before it whose total variance is above this one's.
@@ -67,16 +67,20 @@ class VolatilitySurface:
         return np.stack(rows) if rows else np.empty((0, width))
 
 
-def smile_arbitrage(smile: Smile) -> SmileArbitrage:
-    """Vertical and butterfly checks on a smile's own strikes."""
+def smile_arbitrage(smile: Smile, price_step: float = 0.0) -> SmileArbitrage:
+    """Vertical and butterfly checks on a smile's own strikes.
+
+    `price_step` is the tick in rupees: a condition that prices rounded to it can miss is not called missed.
+    """
     if len(smile) < 2:
         return SmileArbitrage((), ())
     calls, steps = smile.call_prices(), np.diff(smile.strikes)
-    slack = TOLERANCE * smile.forward
-    slopes = np.diff(calls) / steps
-    vertical = (slopes > slack / steps) | (slopes < -1.0 - slack / steps)
-    butterfly = np.diff(slopes) < -slack / np.minimum(steps[:-1], steps[1:])
-    return SmileArbitrage(_listed(smile.strikes[:-1][vertical]), _listed(smile.strikes[1:-1][butterfly]))
+    slack = TOLERANCE * smile.forward + price_step
+    change = np.diff(calls)
+    vertical = (change > slack) | (change < -steps - slack)
+    left, right = steps[:-1], steps[1:]
+    excess = calls[1:-1] - (calls[:-2] * right + calls[2:] * left) / (left + right)
+    return SmileArbitrage(_listed(smile.strikes[:-1][vertical]), _listed(smile.strikes[1:-1][excess > slack]))
 
 
 def _calendar(near: Smile, far: Smile) -> tuple[float, ...]:

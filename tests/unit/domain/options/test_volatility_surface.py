@@ -6,7 +6,9 @@ from datetime import date
 import numpy as np
 import pytest
 
+from server.domain.options.black76 import Contracts
 from server.domain.options.chain import Chain, ChainSide
+from server.domain.options.greeks import greeks
 from server.domain.options.smile import Smile
 from server.domain.options.volatility_surface import SmileArbitrage, VolatilitySurface, smile_arbitrage
 
@@ -61,6 +63,18 @@ def test_volatility_by_delta_of_a_flat_smile_is_flat_and_ends_with_the_strikes()
 
     assert flat.at_delta([0.25, 0.5, -0.25, -0.5]) == pytest.approx(0.2, rel=1e-12)
     assert np.isnan(flat.at_delta([0.001, -0.001])).all()
+
+
+def test_the_strike_of_a_delta_has_that_delta_and_the_volatility_of_the_smile() -> None:
+    smile = skewed()
+    deltas = np.array([-0.10, -0.25, 0.5, 0.25, 0.10, 0.0, -0.001])
+
+    strikes = smile.strikes_at_delta(deltas)
+
+    inside = Contracts.of(call=deltas[:5] > 0.0, strike=strikes[:5], forward=FORWARD, rate=0.0, years=smile.years)
+    assert greeks(inside, smile.at_delta(deltas[:5])).delta == pytest.approx(deltas[:5], rel=1e-12)
+    assert smile.at_strike(strikes[:5]) == pytest.approx(smile.at_delta(deltas[:5]), abs=2e-5)
+    assert np.isnan(strikes[5:]).all()
 
 
 def test_the_put_of_a_delta_is_dearer_where_the_smile_falls() -> None:
