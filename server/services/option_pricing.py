@@ -17,8 +17,9 @@ from server.domain.options.calculation import Answers, Market, answer
 from server.domain.options.conventions import Convention
 from server.domain.options.time_to_expiry import calendar_years, years_to_expiry
 from server.domain.prices import scale_price
+from server.market.chain_messages import FORWARD_SOURCES
 from server.market.chains import LiveChain
-from server.services.converters_pricing import SOURCES, convention_basis, greeks_message, known
+from server.services.converters_pricing import convention_basis, greeks_message, known
 from server.services.requests import InstrumentLookup, MarketClock, canonical_or_empty
 from server.services.times import timestamp
 from strikeline.v1 import option_pb2
@@ -202,4 +203,6 @@ def _source(convention: Convention, question: Question, forward: float) -> optio
     live = None if question.chain is None or convention is Convention.NSE else question.chain.forward
     if question.input.HasField("forward"):
         return option_pb2.FORWARD_SOURCE_GIVEN
-    return SOURCES[live.source] if live is not None and live.price == forward else option_pb2.FORWARD_SOURCE_CARRY
+    return (
+        FORWARD_SOURCES[live.source] if live is not None and live.price == forward else option_pb2.FORWARD_SOURCE_CARRY
+    )
