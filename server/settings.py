@@ -121,6 +121,9 @@ class Settings:
     chain_retention: float = _seconds(30.0)
     """How long published option chains stay readable for resuming streams, behind the committed position."""
 
+    option_minutes_days: int = _count(30, 0)
+    """Days that minutes of options stay after they were recorded; their roll-ups stay for ever. 0: for ever too."""
+
     stale_after: float = _seconds(3.0)
     """Silence of a feed within a session after which streams say STALE."""
 
@@ -147,6 +150,51 @@ class Settings:
 
     quota_tier: str = "free"
     """Default tier of rate limits: `free`, `premium`, `enterprise`, `internal` or `benchmark`."""
+
+    ticker_redis_url: str = ""
+    """Redis whose pub/sub channels the ticker feed listens to. Empty: `redis_url`."""
+
+    ticker_channel_prefix: str = "ticker:nifty"
+    """Prefix of the ticker feed's channels: `:underlying`, `:options` and `:events` follow."""
+
+    ticker_follow: str = "all"
+    """`all`: the ticker feed takes every instrument that is published. `subscribed`: those of feed subscriptions."""
+
+    ticker_flush_interval: float = _seconds(0.1)
+    """Time that the ticker feed gathers messages before it appends them as one batch."""
+
+    ticker_queue_messages: int = _count(50_000)
+    """Most messages that wait between pub/sub and the log; beyond them the oldest are dropped and a gap is noted."""
+
+    dead_letters_max: int = _count(10_000)
+    """Most messages that are kept because they could not be read; beyond them the oldest go."""
+
+    market_data_source: str = ""
+    """Where backfills come from: `kite`, `files` or empty, which is nowhere."""
+
+    market_data_url: str = "https://api.kite.trade"
+    """Base URL of the broker's historical API."""
+
+    market_data_api_key: str = ""
+    """Key of the broker's historical API."""
+
+    market_data_access_token: str = ""
+    """Access token of the broker's historical API, which the broker issues for a day."""
+
+    market_data_directory: str = ""
+    """Directory of recorded files that `files` reads, named as `feed replay` wants them."""
+
+    market_data_timeout: float = _seconds(10.0)
+    """Longest single request to the source of backfills."""
+
+    market_data_rate: float = _seconds(3.0)
+    """Most requests a second to the source of backfills."""
+
+    backfill_lease: float = _seconds(60.0)
+    """How long an instrument's day of a backfill belongs to a worker that says nothing."""
+
+    gap_scan_interval: float = _seconds(300.0)
+    """Time between two looks for gaps of the instruments that are subscribed to."""
 
     drain_grace: float = _seconds(5.0)
     """Time that running calls get on shutdown."""

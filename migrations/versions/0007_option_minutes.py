@@ -97,7 +97,9 @@ MINUTE_AGGREGATES = f"""
     count(*)::integer AS minutes
 """
 METRICS_AGGREGATES = f"""
-    {", ".join(f"last({name}, open_time) AS {name}" for name in METRICS)}, count(*)::integer AS minutes
+    {", ".join(f"last({name}, open_time) AS {name}" if name != "samples" else "sum(samples)::integer AS samples"
+               for name in METRICS)},
+    count(*)::integer AS minutes
 """
 
 # How minutes become a roll-up, once for both lengths; Community says the same in its aggregates.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from server.app.core import load_calendars, open_core
 from server.app.role import Role
+from server.jobs.retention import RetentionJob
 from server.jobs.rollup import RollupJob
 from server.market.worker import Worker
 from server.rpc.measures import watch
@@ -21,7 +22,11 @@ class WorkerApp(Role):
         core = await enter(open_core(settings, "worker", url, timeout))
         self.registry = core.registry
         calendars = await load_calendars(core.database)
-        jobs = {"worker/rollup": RollupJob(RollupStore(core.database)).run}
+        rollups = RollupStore(core.database)
+        jobs = {
+            "worker/rollup": RollupJob(rollups).run,
+            "worker/retention": RetentionJob(rollups, settings.option_minutes_days).run,
+        }
         meter = PrometheusMeter(core.registry)
         worker = Worker(settings, core.database, core.redis, calendars, jobs=jobs, meter=meter)
         self.worker = await enter(worker)

@@ -1,4 +1,8 @@
-"""Keeps the 5- and 15-minute bars equal to the minute bars, in both editions of TimescaleDB, from one queue."""
+"""Keeps what is made of minutes equal to them, in both editions of TimescaleDB, from one queue.
+
+Rolled up to 5 and 15 minutes are bars, figures of options and metrics of expiries. Minutes of options go when their
+time is over.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,11 @@ from server.store.statements import Statements
 _SQL = Statements.of("rollups")
 _QUARTER_NS: Final = 900_000_000_000
 _QUARTER: Final = timedelta(minutes=15)
+_AT_ONCE: Final = 4
+"""Quarter hours in one statement: a whole market's options make hundreds of thousands of rows in one."""
+_ROLLUPS: Final = tuple(
+    f"{source}_{minutes}m" for source in ("bars", "option_minutes", "expiry_metrics") for minutes in (5, 15)
+)
 
 
 class Edition(StrEnum):
@@ -63,13 +72,23 @@ class RollupStore:
             return await self._refresh(limit, settle)
         return await self._database.run(lambda transaction: self._aggregate(transaction, limit, settle))
 
+    async def forget_option_minutes(self, days: int) -> int:
+        """Drops minutes of options that were recorded more than `days` (1 or more) ago. -> how many chunks went.
+
+        What counts is when they were recorded, so that a replayed old day stays as long as a new one. Community
+        edition drops them by its own policy; this sets it, and returns 0.
+        """
+        row = await self._database.fetchrow(_SQL["forget_option_minutes"], timedelta(days=days))
+        return row["chunks"] if row else 0
+
     async def _aggregate(self, transaction: Transaction, limit: int, settle: float) -> int:
         if not await transaction.fetchval(_SQL["lock"]):
             return 0
         buckets, marks = await self._pending(transaction, limit, settle)
-        if buckets:
-            await transaction.execute(_SQL["roll_up_5m"], buckets)
-            await transaction.execute(_SQL["roll_up_15m"], buckets)
+        for start in range(0, len(buckets), _AT_ONCE):
+            for rollup in _ROLLUPS:
+                await transaction.execute(_SQL[f"roll_up_{rollup}"], buckets[start : start + _AT_ONCE])
+        if marks:
             await transaction.execute(_SQL["done"], marks)
         return len(buckets)
 
@@ -82,8 +101,8 @@ class RollupStore:
             await session.execute(_SQL["take_rollup_role"])
             try:
                 for start, end in _ranges(buckets):
-                    await session.execute(_SQL["refresh_5m"], start, end)
-                    await session.execute(_SQL["refresh_15m"], start, end)
+                    for rollup in _ROLLUPS:
+                        await session.execute(_SQL[f"refresh_{rollup}"], start, end)
             finally:
                 await session.execute(_SQL["leave_rollup_role"])
             await session.execute(_SQL["done"], marks)

@@ -22,7 +22,7 @@ DELETE FROM rollup_dirty WHERE id = ANY ($1::bigint[]);
 -- One roll-up at a time: two would meet on the same rows.
 SELECT pg_try_advisory_xact_lock(hashtext('strikeline rollup'));
 
--- name: roll_up_5m
+-- name: roll_up_bars_5m
 INSERT INTO bars_5m (instrument_id, open_time, open, high, low, close, volume, open_interest, partial, closed, minutes)
 SELECT bar.instrument_id, time_bucket(INTERVAL '5 minutes', bar.open_time) AS bucket,
        first(bar.open, bar.open_time), max(bar.high), min(bar.low), last(bar.close, bar.open_time),
@@ -41,7 +41,7 @@ ON CONFLICT (instrument_id, open_time) DO UPDATE SET
     open_interest = excluded.open_interest, partial = excluded.partial, closed = excluded.closed,
     minutes = excluded.minutes;
 
--- name: roll_up_15m
+-- name: roll_up_bars_15m
 INSERT INTO bars_15m (instrument_id, open_time, open, high, low, close, volume, open_interest, partial, closed, minutes)
 SELECT bar.instrument_id, dirty.quarter,
        first(bar.open, bar.open_time), max(bar.high), min(bar.low), last(bar.close, bar.open_time),
@@ -66,8 +66,82 @@ SET ROLE strikeline_rollup;
 -- name: leave_rollup_role
 RESET ROLE;
 
--- name: refresh_5m
+-- name: refresh_bars_5m
 CALL refresh_continuous_aggregate('bars_5m', $1::timestamptz, $2::timestamptz);
 
--- name: refresh_15m
+-- name: refresh_bars_15m
 CALL refresh_continuous_aggregate('bars_15m', $1::timestamptz, $2::timestamptz);
+
+-- name: roll_up_option_minutes_5m
+INSERT INTO option_minutes_5m
+SELECT * FROM rolled_option_minutes($1::timestamptz[], INTERVAL '5 minutes')
+ON CONFLICT (instrument_id, open_time) DO UPDATE SET
+    samples = excluded.samples, spot = excluded.spot, forward = excluded.forward,
+    volatility_sum = excluded.volatility_sum, delta_sum = excluded.delta_sum, gamma_sum = excluded.gamma_sum,
+    theta_sum = excluded.theta_sum, vega_sum = excluded.vega_sum, rho_sum = excluded.rho_sum,
+    volatility_count = excluded.volatility_count, delta_count = excluded.delta_count,
+    gamma_count = excluded.gamma_count, theta_count = excluded.theta_count, vega_count = excluded.vega_count,
+    rho_count = excluded.rho_count, volatility = excluded.volatility, delta = excluded.delta, gamma = excluded.gamma,
+    theta = excluded.theta, vega = excluded.vega, rho = excluded.rho, vanna = excluded.vanna, vomma = excluded.vomma,
+    charm = excluded.charm, speed = excluded.speed, zomma = excluded.zomma, colour = excluded.colour,
+    spread = excluded.spread, spread_pct = excluded.spread_pct, imbalance_pct = excluded.imbalance_pct,
+    pressure = excluded.pressure, microprice = excluded.microprice, liquidity_score = excluded.liquidity_score,
+    minutes = excluded.minutes;
+
+-- name: roll_up_option_minutes_15m
+INSERT INTO option_minutes_15m
+SELECT * FROM rolled_option_minutes($1::timestamptz[], INTERVAL '15 minutes')
+ON CONFLICT (instrument_id, open_time) DO UPDATE SET
+    samples = excluded.samples, spot = excluded.spot, forward = excluded.forward,
+    volatility_sum = excluded.volatility_sum, delta_sum = excluded.delta_sum, gamma_sum = excluded.gamma_sum,
+    theta_sum = excluded.theta_sum, vega_sum = excluded.vega_sum, rho_sum = excluded.rho_sum,
+    volatility_count = excluded.volatility_count, delta_count = excluded.delta_count,
+    gamma_count = excluded.gamma_count, theta_count = excluded.theta_count, vega_count = excluded.vega_count,
+    rho_count = excluded.rho_count, volatility = excluded.volatility, delta = excluded.delta, gamma = excluded.gamma,
+    theta = excluded.theta, vega = excluded.vega, rho = excluded.rho, vanna = excluded.vanna, vomma = excluded.vomma,
+    charm = excluded.charm, speed = excluded.speed, zomma = excluded.zomma, colour = excluded.colour,
+    spread = excluded.spread, spread_pct = excluded.spread_pct, imbalance_pct = excluded.imbalance_pct,
+    pressure = excluded.pressure, microprice = excluded.microprice, liquidity_score = excluded.liquidity_score,
+    minutes = excluded.minutes;
+
+-- name: roll_up_expiry_metrics_5m
+INSERT INTO expiry_metrics_5m
+SELECT * FROM rolled_expiry_metrics($1::timestamptz[], INTERVAL '5 minutes')
+ON CONFLICT (underlying, expiry, open_time) DO UPDATE SET
+    spot = excluded.spot, forward = excluded.forward, forward_source = excluded.forward_source,
+    call_open_interest = excluded.call_open_interest, put_open_interest = excluded.put_open_interest,
+    call_volume = excluded.call_volume, put_volume = excluded.put_volume, pcr_oi = excluded.pcr_oi,
+    pcr_volume = excluded.pcr_volume, max_pain = excluded.max_pain, atm_volatility = excluded.atm_volatility,
+    samples = excluded.samples, forward_strike = excluded.forward_strike, rate = excluded.rate,
+    dividend_yield = excluded.dividend_yield, years = excluded.years, atm_strike = excluded.atm_strike,
+    skew = excluded.skew, straddle = excluded.straddle, expected_move = excluded.expected_move,
+    minutes = excluded.minutes;
+
+-- name: roll_up_expiry_metrics_15m
+INSERT INTO expiry_metrics_15m
+SELECT * FROM rolled_expiry_metrics($1::timestamptz[], INTERVAL '15 minutes')
+ON CONFLICT (underlying, expiry, open_time) DO UPDATE SET
+    spot = excluded.spot, forward = excluded.forward, forward_source = excluded.forward_source,
+    call_open_interest = excluded.call_open_interest, put_open_interest = excluded.put_open_interest,
+    call_volume = excluded.call_volume, put_volume = excluded.put_volume, pcr_oi = excluded.pcr_oi,
+    pcr_volume = excluded.pcr_volume, max_pain = excluded.max_pain, atm_volatility = excluded.atm_volatility,
+    samples = excluded.samples, forward_strike = excluded.forward_strike, rate = excluded.rate,
+    dividend_yield = excluded.dividend_yield, years = excluded.years, atm_strike = excluded.atm_strike,
+    skew = excluded.skew, straddle = excluded.straddle, expected_move = excluded.expected_move,
+    minutes = excluded.minutes;
+
+-- name: refresh_option_minutes_5m
+CALL refresh_continuous_aggregate('option_minutes_5m', $1::timestamptz, $2::timestamptz);
+
+-- name: refresh_option_minutes_15m
+CALL refresh_continuous_aggregate('option_minutes_15m', $1::timestamptz, $2::timestamptz);
+
+-- name: refresh_expiry_metrics_5m
+CALL refresh_continuous_aggregate('expiry_metrics_5m', $1::timestamptz, $2::timestamptz);
+
+-- name: refresh_expiry_metrics_15m
+CALL refresh_continuous_aggregate('expiry_metrics_15m', $1::timestamptz, $2::timestamptz);
+
+-- name: forget_option_minutes
+-- Drops the minutes that were recorded longer than $1 ago; Community edition: sets the policy that does.
+SELECT forget_option_minutes($1::interval) AS chunks;

@@ -95,3 +95,46 @@ def portions(windows: Sequence[Window], timeframe: Timeframe, limit: int, *, asc
         part.append(window)
     if part:
         yield part
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Windows of one timeframe, not none, as statements over pieces want them."""
+
+    timeframe: Timeframe
+    windows: Sequence[Window]
+
+    @property
+    def resolution(self) -> int:
+        """Minutes of the longest pieces that fit: 1, 5 or 15."""
+        return resolution(self.timeframe, self.windows)
+
+    @property
+    def columns(self) -> tuple[object, ...]:
+        """Opens, closes and origins; length of a bucket or None; and the range that holds all windows."""
+        opens, closes, origins = (
+            [getattr(window, name) for window in self.windows] for name in ("open", "close", "origin")
+        )
+        return opens, closes, origins, self.timeframe.length, min(opens), max(closes)
+
+    def is_closed(self, bucket: datetime, market_time: datetime | None) -> bool:
+        """Market time has passed the bucket, or no feed runs."""
+        length = self.timeframe.length
+        if length is not None:
+            end = bucket + length
+        else:
+            end = max(window.close for window in self.windows if window.origin == bucket)
+        return market_time is None or not bucket <= market_time < end
+
+
+def cuts(
+    timeframe: Timeframe,
+    calendar: MarketCalendar,
+    span: tuple[datetime, datetime],
+    extent: tuple[datetime, datetime],
+    limit: int,
+) -> Iterator[Cut]:
+    """The windows of a span, ascending, in portions that are about enough for `limit` buckets."""
+    windows = windows_between(timeframe, calendar, span, extent)
+    for part in portions(windows, timeframe, limit, ascending=True):
+        yield Cut(timeframe, part)

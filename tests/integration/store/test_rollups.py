@@ -8,9 +8,11 @@ import pytest
 
 from server.store.bars import BarStore
 from server.store.database import Database
+from server.store.option_minutes import OptionMinuteStore
 from server.store.rollups import Edition, RollupStore
 from tests.support.databases import TestDatabase
-from tests.support.market import bar, instruments, walk
+from tests.support.market import MINUTE, bar, instruments, nanoseconds, walk
+from tests.support.option_minutes import contract, minute, strike
 
 DIRECT = """
     SELECT instrument_id, time_bucket(%(length)s::interval, open_time), first(open, open_time), max(high), min(low),
@@ -19,6 +21,21 @@ DIRECT = """
            count(*)::integer
     FROM bars_1m GROUP BY 1, 2 ORDER BY 1, 2
 """
+DIRECT_FIGURES = """
+    SELECT instrument_id, time_bucket(%(length)s::interval, open_time), sum(samples)::integer, sum(delta_sum),
+           sum(delta_count)::integer, last(delta, open_time) FILTER (WHERE delta IS NOT NULL),
+           last(spread, open_time) FILTER (WHERE spread IS NOT NULL), last(spot, open_time), count(*)::integer
+    FROM option_minutes GROUP BY 1, 2 ORDER BY 1, 2
+"""
+ROLLED_FIGURES = """
+    SELECT instrument_id, open_time, samples, delta_sum, delta_count, delta, spread, spot, minutes FROM {} ORDER BY 1, 2
+"""
+DIRECT_METRICS = """
+    SELECT DISTINCT ON (expiry, time_bucket(%(length)s::interval, open_time)) expiry,
+           time_bucket(%(length)s::interval, open_time), pcr_oi, forward, forward_source, years
+    FROM expiry_metrics ORDER BY 1, 2, open_time DESC
+"""
+ROLLED_METRICS = "SELECT expiry, open_time, pcr_oi, forward, forward_source, years FROM {} ORDER BY 1, 2"
 ROLLED = """
     SELECT instrument_id, open_time, open, high, low, close, volume, open_interest, partial, closed, minutes
     FROM {} ORDER BY 1, 2
@@ -42,11 +59,17 @@ async def merge(database: Database, bars: BarStore, rows: np.ndarray) -> None:
 
 
 def assert_parity(database: TestDatabase) -> None:
-    """Both roll-ups equal a direct aggregation over the minute bars."""
+    """Both roll-ups of everything equal a direct aggregation over the minutes."""
+    sources = (
+        ("bars", DIRECT, ROLLED),
+        ("option_minutes", DIRECT_FIGURES, ROLLED_FIGURES),
+        ("expiry_metrics", DIRECT_METRICS, ROLLED_METRICS),
+    )
     with database.connect() as connection:
-        for table, minutes in (("bars_5m", 5), ("bars_15m", 15)):
-            direct = connection.execute(DIRECT, {"length": timedelta(minutes=minutes)}).fetchall()
-            assert connection.execute(ROLLED.format(table)).fetchall() == direct
+        for table, direct, rolled in sources:
+            for minutes in (5, 15):
+                expected = connection.execute(direct, {"length": timedelta(minutes=minutes)}).fetchall()
+                assert connection.execute(rolled.format(f"{table}_{minutes}m")).fetchall() == expected
 
 
 async def test_roll_ups_equal_a_direct_aggregation(
@@ -76,6 +99,49 @@ async def test_a_late_change_is_rolled_up_again(
     await merge(worker_db, bars, bar(2, "2025-11-10T09:16:00", (1, 500, 0.5, 2)))
     assert await rollups.roll_up(100) == 1
     assert_parity(database)
+
+
+async def test_figures_of_options_are_rolled_up_too(
+    worker_db: Database, bars: BarStore, rollups: RollupStore, database: TestDatabase
+):
+    start = nanoseconds("2025-11-10T09:15:00")
+    minutes = [
+        minute(
+            start + number * MINUTE,
+            strike(
+                25_000,
+                contract(2, number % 4, delta=number / 64, **({"spread": number / 8} if number % 7 else {})),
+                contract(1, 2) if number % 2 else None,
+            ),
+            spot=25_000.0 + number,
+            forward=None if number % 5 == 4 else 25_040.0 + number,
+            metrics={"pcr_oi": number / 32},
+        )
+        for number in range(40)
+    ]
+    async with worker_db.transaction() as transaction:
+        await OptionMinuteStore(worker_db).save_minutes(transaction, minutes)
+    assert await rollups.roll_up(100) == 3
+    with database.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM option_minutes_15m").fetchone() == (6,)
+    assert_parity(database)
+
+
+async def test_prices_stand_beside_the_figures_of_the_same_time(
+    worker_db: Database, bars: BarStore, rollups: RollupStore, database: TestDatabase
+):
+    await merge(worker_db, bars, walk(2, "2025-11-10T09:15:00", 15))
+    async with worker_db.transaction() as transaction:
+        figures = minute("2025-11-10T09:15:00", strike(25_000, contract(2, 3, delta=0.5)))
+        await OptionMinuteStore(worker_db).save_minutes(transaction, [figures])
+    await rollups.roll_up(100)
+    with database.connect(database.api_url) as connection:
+        for length in ("1m", "5m", "15m"):
+            joined = f"SELECT delta, open, high, low, close, volume, open_interest FROM option_bars_{length}"
+            bar_alone = (
+                f"SELECT 0.5, open, high, low, close, volume, open_interest FROM bars_{length} ORDER BY open_time"
+            )
+            assert connection.execute(joined).fetchall() == [connection.execute(bar_alone).fetchone()]
 
 
 async def test_work_is_done_in_portions(worker_db: Database, bars: BarStore, rollups: RollupStore):
@@ -139,6 +205,8 @@ async def test_community_rolls_up_by_continuous_aggregates(
     await merge(worker_db, bars, walk(2, "2025-11-10T09:15:00", 100))
     with database.connect() as connection:
         views = connection.execute("SELECT view_name FROM timescaledb_information.continuous_aggregates").fetchall()
-    assert {name for (name,) in views} == {"bars_5m", "bars_15m"}
+    assert {name for (name,) in views} == {
+        f"{source}_{length}" for source in ("bars", "option_minutes", "expiry_metrics") for length in ("5m", "15m")
+    }
     await rollups.roll_up(100)
     assert_parity(database)
