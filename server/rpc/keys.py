@@ -94,9 +94,9 @@ class KeyRing:
         """First read. Raises OSError, TimeoutError or ValueError: a server without keys must not start."""
         self._replace(parse_keys(await self._source.read()))
 
-    def refresh_due(self) -> bool:
-        """Whether the keys are old enough that cached verdicts must be doubted."""
-        return self._due(REFRESH_INTERVAL)
+    def holds(self, changed: int) -> bool:
+        """Whether the keys are still those of that count, and too young to be doubted."""
+        return changed == self.changed and self._clock() - self._read_at < REFRESH_INTERVAL
 
     def _due(self, interval: float) -> bool:
         return self._clock() - self._read_at >= interval

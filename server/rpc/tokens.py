@@ -55,9 +55,9 @@ class TokenVerifier:
         """Changes whenever the keys do."""
         return self._keys.changed
 
-    def keys_old(self) -> bool:
-        """Whether verdicts of the past must be made anew because the keys are due for a read."""
-        return self._keys.refresh_due()
+    def trusts(self, generation: int) -> bool:
+        """Whether verdicts of that generation may be relied on: the keys are the same and not due for a read."""
+        return self._keys.holds(generation)
 
     async def verify(self, token: str) -> Principal:
         """The principal of a token that holds. Raises Unauthenticated (CREDENTIAL_INVALID or CREDENTIAL_EXPIRED)."""

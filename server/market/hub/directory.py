@@ -63,9 +63,10 @@ class Directory:
 
     def known(self, items: Iterable[str]) -> list[tuple[str, int]] | None:
         """Key and number of each item, when all are keys of known instruments: the usual case, which asks nobody."""
-        found = [(item, self._by_key.get(item)) for item in items]
-        known = [(key, instrument.instrument_id) for key, instrument in found if instrument is not None]
-        return known if len(known) == len(found) else None
+        try:
+            return [(item, self._by_key[item].instrument_id) for item in items]
+        except KeyError:
+            return None
 
     async def resolve(self, items: Sequence[str]) -> tuple[ItemOutcome, ...]:
         """What each requested name stands for. A second name of an instrument is accepted and adds nothing."""

@@ -20,8 +20,8 @@ class CountingVerifier:
     old: bool = False
     verified: list[str] = field(default_factory=list)
 
-    def keys_old(self) -> bool:
-        return self.old
+    def trusts(self, generation: int) -> bool:
+        return generation == self.generation and not self.old
 
     async def verify(self, token: str) -> Principal:
         self.verified.append(token)
@@ -62,6 +62,16 @@ async def test_all_are_forgotten_when_the_keys_change(identity, verifier):
     await identity.authenticate(METADATA, {})
     verifier.generation += 1
 
+    assert identity.known(METADATA) is None
+
+
+async def test_a_token_of_changed_keys_is_remembered_and_those_before_are_not(identity, verifier):
+    await identity.authenticate(METADATA, {})
+    verifier.generation += 1
+
+    await identity.authenticate({"authorization": "Bearer two"}, {})
+
+    assert identity.known({"authorization": "Bearer two"}) is not None
     assert identity.known(METADATA) is None
 
 

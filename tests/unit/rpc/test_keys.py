@@ -48,6 +48,17 @@ async def test_a_withdrawn_key_stops_working_within_five_minutes():
     assert ring.changed == 2
 
 
+async def test_verdicts_hold_until_the_keys_change_or_are_due_for_a_read():
+    clock = VirtualClock()
+    ring = await loaded(MemoryKeySource(jwks(OLD)), clock)
+    clock.advance(299)
+    young = ring.holds(ring.changed)
+    other = ring.holds(ring.changed + 1)
+    clock.advance(1)
+
+    assert (young, other, ring.holds(ring.changed)) == (True, False, False)
+
+
 async def test_a_source_that_is_away_leaves_the_known_keys():
     source, clock = MemoryKeySource(jwks(OLD)), VirtualClock()
     ring = await loaded(source, clock)

@@ -54,3 +54,11 @@ def test_nonsense_is_cut_short(peers):
 def test_a_wrong_network_stops_the_start():
     with pytest.raises(ValueError, match="not appear to be"):
         Peers("everywhere")
+
+
+def test_peers_are_remembered_within_bounds_and_resolved_anew(peers, monkeypatch):
+    monkeypatch.setattr("server.rpc.peers.REMEMBERED_PEERS", 2)
+
+    hosts = [peers.address(f"ipv4:192.0.2.{number}:5000", {}) for number in (1, 2, 3, 1)]
+
+    assert hosts == ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.1"]
