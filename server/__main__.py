@@ -69,6 +69,8 @@ def _add_feed(feed: argparse.ArgumentParser) -> None:
     replay.add_argument("paths", nargs="+", metavar="FILE[=INSTRUMENT]")
     replay.add_argument("--speed", type=speed, default=1.0, help="recorded seconds a second, or max")
     replay.set_defaults(run=run_feed, seed=1)
+    ticker = kinds.add_parser("ticker", help="the channels of a ticker service in Redis")
+    ticker.set_defaults(run=run_feed, paths=[], speed=1.0, seed=1)
 
 
 def _add_account(account: argparse.ArgumentParser) -> None:

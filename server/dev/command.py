@@ -31,7 +31,10 @@ def say(message: str) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "--feed", choices=("synthetic", "replay", "none"), default="synthetic", help="default: synthetic, a virtual day"
+        "--feed",
+        choices=("synthetic", "replay", "ticker", "none"),
+        default="synthetic",
+        help="default: synthetic, a virtual day",
     )
     parser.add_argument(
         "--path", action="append", default=[], metavar="FILE[=INSTRUMENT]", help="recorded file to replay; repeats"

@@ -26,7 +26,7 @@ class PortTakenError(StackError):
 
 @dataclass(frozen=True)
 class Feed:
-    """What the feed role plays: `kind` is synthetic, replay or none."""
+    """What the feed role plays: `kind` is synthetic, replay, ticker or none."""
 
     kind: str = "synthetic"
     paths: Sequence[str] = ()

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Final, TypeVar, cast
 
 import redis.asyncio as redis_client
+from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, NoScriptError
@@ -78,6 +79,15 @@ class RedisClient:
     async def ping(self) -> None:
         """Returns when Redis answers."""
         await self.run(lambda client: client.ping())
+
+    @asynccontextmanager
+    async def pubsub(self) -> AsyncIterator[PubSub]:
+        """A connection of its own that can subscribe; given back when the block is left."""
+        pubsub = self._client.pubsub()
+        try:
+            yield pubsub
+        finally:
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def remove_namespace(self, namespace: str) -> None:
         """Deletes all keys of a namespace, for tests and development. Walks the whole key space."""

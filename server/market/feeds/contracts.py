@@ -30,7 +30,10 @@ _CASH_EXCHANGES: Final = frozenset({"NSE", "BSE", "NSEIX"})
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """What a source tells about an instrument. `lot_size` is 1 where it is not known."""
+    """What a source tells about an instrument.
+
+    `lot_size` is 1 where it is not known; `token` is the broker's number, absent where the source has none.
+    """
 
     exchange: str
     tradingsymbol: str
@@ -40,6 +43,7 @@ class Contract:
     strike: Decimal | None = None
     tick_size: Decimal = Decimal("0.05")
     lot_size: int = 1
+    token: int | None = None
 
     @property
     def key(self) -> str:

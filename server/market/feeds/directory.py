@@ -59,6 +59,7 @@ class Directory:
         return NewInstrument(
             exchange=contract.exchange,
             tradingsymbol=contract.tradingsymbol,
+            token=contract.token,
             name=contract.underlying or contract.tradingsymbol,
             kind=contract.kind,
             underlying=contract.underlying,

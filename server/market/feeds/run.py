@@ -1,4 +1,4 @@
-"""Entry of the feed role: `python -m server feed synthetic` and `python -m server feed replay PATH…`."""
+"""Entry of the feed role: `python -m server feed synthetic`, `feed replay PATH…` and `feed ticker`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from server.market.feeds.replay.runner import Replay, ReplayOutputs
 from server.market.feeds.resume import last_market_time
 from server.market.feeds.synthetic.runner import Synthetic, SyntheticPlan
 from server.market.feeds.synthetic.world import FUTURE_MONTHS
+from server.market.feeds.ticker.wiring import TickerBase, TickerRedis, make_ticker
 from server.market.feeds.writer import BatchWriter, ShardMap
 from server.market.slot_plan import all_slots
 from server.settings import Settings
@@ -44,6 +45,7 @@ _MOST_FUTURES: Final = 1_000
 
 SYNTHETIC: Final = "synthetic"
 REPLAY: Final = "replay"
+TICKER: Final = "ticker"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class FeedConfig:
     as the worker follows. `plan` is the synthetic feed's.
     """
 
-    kind: Literal["synthetic", "replay"]
+    kind: Literal["synthetic", "replay", "ticker"]
     paths: tuple[str, ...] = ()
     speed: float | None = 1.0
     plan: SyntheticPlan = field(default_factory=SyntheticPlan)
@@ -68,8 +70,9 @@ async def run_feed(
     log: LogPort,
     registry: CollectorRegistry,
     clock: Clock | None = None,
+    ticker: TickerRedis | None = None,
 ) -> ReplaySummary | None:
-    """Runs a feed: a replay until its files are over (-> what it did), the synthetic feed until it is cancelled.
+    """Runs a feed: a replay until its files are over (-> what it did), the others until they are cancelled.
 
     `database` is open as the worker's role. Raises UnknownFormat or ValueError for paths that cannot be replayed.
     """
@@ -77,6 +80,9 @@ async def run_feed(
     feed = await _Feed.open(config.kind, settings, database, log, registry, clock or SystemClock())
     if config.kind == REPLAY:
         return await feed.replay(files, config.speed)
+    if config.kind == TICKER:
+        await feed.ticker(settings, _given(ticker), registry)
+        return None
     await feed.synthetic(config.plan)
     return None
 
@@ -130,6 +136,13 @@ class _Feed:
         )
         return await Replay(files, context, outputs).run()
 
+    async def ticker(self, settings: Settings, redis: TickerRedis, registry: CollectorRegistry) -> None:
+        book = ContractBook()
+        base = TickerBase(
+            self.database, self.clock, self.calendar, self.rules, book, self.directory(book), self.writer, TICKER
+        )
+        await (await make_ticker(base, settings, redis, registry)).run()
+
     async def synthetic(self, plan: SyntheticPlan) -> None:
         feed = Synthetic(plan, self.calendar, self.rules, self.writer, self.directory, self.clock)
         await feed.run(await last_market_time(self.log, SYNTHETIC) or await self._last_stored_time())
@@ -151,3 +164,9 @@ class _Feed:
 
     async def _import(self, data: bytes) -> ImportReport:
         return await import_instruments(data, InstrumentStore(self.database))
+
+
+def _given(ticker: TickerRedis | None) -> TickerRedis:
+    if ticker is None:
+        raise ValueError("the ticker feed needs the Redis that it listens to")
+    return ticker

@@ -82,6 +82,7 @@ class BatchWriter:
         self._run = run
         self._sequence = 0
         self._last_append = clock.monotonic()
+        self.run = run
         self.market_time = 0
         self.tick_count = 0
 
@@ -108,6 +109,11 @@ class BatchWriter:
         """Appends an empty batch when nothing was appended for a second: the run lives."""
         if self._clock.monotonic() - self._last_append >= BEAT_SECONDS:
             await self._append(log_pb2.LOG_ENTRY_KIND_TICKS, _no_ticks(), _no_depths())
+
+    async def advance(self, market_time: int) -> None:
+        """Appends an empty batch by which market time has come so far: for a session that ends in silence."""
+        self.market_time = max(self.market_time, market_time)
+        await self._append(log_pb2.LOG_ENTRY_KIND_TICKS, _no_ticks(), _no_depths())
 
     async def end(self) -> None:
         """Marks the end of the run, which closes its bars."""
