@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     migrate.add_argument("--down", metavar="REVISION", help="take revisions back to this one instead, such as 0005")
     migrate.set_defaults(run=run_migrate)
     commands.add_parser("token", help="print a development token", add_help=False)
+    _add_dead_letters(commands.add_parser("dead-letters", help="show the messages that could not be read"))
     _add_account(commands.add_parser("account", help="manage accounts"))
     _add_dev(commands.add_parser("dev", help="run the whole system on this machine"))
     return result
@@ -71,6 +72,12 @@ def _add_feed(feed: argparse.ArgumentParser) -> None:
     replay.set_defaults(run=run_feed, seed=1)
     ticker = kinds.add_parser("ticker", help="the channels of a ticker service in Redis")
     ticker.set_defaults(run=run_feed, paths=[], speed=1.0, seed=1)
+
+
+def _add_dead_letters(letters: argparse.ArgumentParser) -> None:
+    letters.add_argument("--count", type=int, default=20, help="how many of the newest to show")
+    letters.add_argument("--replay", action="store_true", help="publish those of the ticker feed again instead")
+    letters.set_defaults(run=run_dead_letters)
 
 
 def _add_account(account: argparse.ArgumentParser) -> None:
@@ -182,6 +189,19 @@ def run_account(options: argparse.Namespace) -> int:
         print(await create_account(settings, options.user, options.account, options.name))
 
     return _run(settings, create)
+
+
+def run_dead_letters(options: argparse.Namespace) -> int:
+    """Shows dead letters, or has them read once more. Prints a line for each."""
+    from server.app.dead_letters import replay, show
+
+    settings = _settings()
+
+    async def look(_: asyncio.Event) -> None:
+        lines = await (replay(settings) if options.replay else show(settings, options.count))
+        print(*lines, sep="\n")
+
+    return _run(settings, look)
 
 
 def run_development(options: argparse.Namespace) -> int:

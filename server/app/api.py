@@ -36,17 +36,26 @@ from server.services import component_sources as sources
 from server.services.account_service import AccountService
 from server.services.components import ComponentBoard
 from server.services.exits import Exits
+from server.services.futures_market import FuturesMarket
+from server.services.futures_service import FuturesService
+from server.services.futures_signals import SignalSeries
 from server.services.instrument_service import InstrumentService
+from server.services.listed_expiries import ListedExpiries
 from server.services.live_market import LiveMarket
 from server.services.m2m import MarkToMarket
 from server.services.market_data_service import MarketDataService
+from server.services.option_expiries import OptionExpiries
+from server.services.option_service import OptionService
 from server.services.strategy_service import StrategyService
 from server.services.system_service import SystemFacts, SystemParts, SystemService
 from server.settings import Settings
 from server.store.accounts import AccountStore
 from server.store.bars import BarStore
+from server.store.expiry_listings import ExpiryListingStore
+from server.store.dead_letters import DeadLetterStore
 from server.store.instruments import InstrumentStore
 from server.store.m2m import M2mStore
+from server.store.newest_bars import NewestBars
 from server.store.presence import PresenceStore
 from server.store.quotas import QuotaStore
 from server.store.rollups import RollupStore
@@ -132,10 +141,24 @@ def _servicers(core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar]) ->
     figures = MarkToMarket(hub, StoredStrategies(strategies, m2m), m2m)
     return {
         f"{PACKAGE}.AccountService": AccountService(AccountStore(database)),
+        f"{PACKAGE}.FuturesService": _futures_service(core, hub, calendars),
         f"{PACKAGE}.InstrumentService": InstrumentService(instruments, market),
         f"{PACKAGE}.MarketDataService": MarketDataService(hub, instruments, BarStore(database), calendars),
+        f"{PACKAGE}.OptionService": _option_service(core, market, calendars),
         f"{PACKAGE}.StrategyService": StrategyService(strategies, instruments, exits, figures),
     }
+
+
+def _option_service(core: Core, market: LiveMarket, calendars: Mapping[str, MarketCalendar]) -> OptionService:
+    listed = ListedExpiries(ExpiryListingStore(core.database), time.monotonic)
+    return OptionService(OptionExpiries(listed, market, calendars))
+
+
+def _futures_service(core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar]) -> FuturesService:
+    database = core.database
+    instruments = InstrumentStore(database)
+    market = FuturesMarket(hub, instruments, NewestBars(database), calendars)
+    return FuturesService(hub, market, SignalSeries(BarStore(database), calendars), instruments)
 
 
 async def _system_service(
@@ -154,6 +177,9 @@ async def _system_service(
             "feed": sources.feed_source(hub),
             f"api/{core.instance}": sources.api_source(core.instance, hub, wrapping.streams),
             "worker": sources.worker_source(LeaseStore(core.database)),
+            "dead-letters": sources.dead_letters_source(
+                DeadLetterStore(core.redis, core.settings.namespace, core.settings.dead_letters_max)
+            ),
         }
     )
     parts = SystemParts(

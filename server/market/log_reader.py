@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from server.market.entries import Entry, EntryUnreadable
+from server.store.market_log import id_key
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,16 +24,30 @@ class Log(Protocol):
         ...
 
 
+class Unread(Protocol):
+    """Where payloads go that cannot be read (`server.market.dead_letters.DeadLetters`)."""
+
+    async def put(
+        self, source: str, place: str, reason: str, payload: bytes, received_ns: int, *, once: str = ""
+    ) -> None:
+        """Keeps one, of the same `once` only the first."""
+        ...
+
+
 class ShardsDisagree(Exception):
     """An entry is missing from a shard, although entries are appended to all shards at once."""
 
 
 class LogReader:
-    """Entries of some shards. Every entry is on every shard under the same id, so the first shard leads."""
+    """Entries of some shards. Every entry is on every shard under the same id, so the first shard leads.
 
-    def __init__(self, log: Log, shards: Sequence[int]) -> None:
+    What cannot be read is passed over, and goes to `unread`, once for all the slots that meet it.
+    """
+
+    def __init__(self, log: Log, shards: Sequence[int], unread: Unread | None = None) -> None:
         self._log = log
         self._shards = tuple(shards)
+        self._unread = unread
 
     async def read(self, after_id: str, count: int, block_ms: int) -> list[Entry]:
         """At most `count` entries behind `after_id`; waits up to `block_ms` for the first one.
@@ -50,13 +65,30 @@ class LogReader:
             if [entry_id for entry_id, _ in rows] != ids:
                 raise ShardsDisagree(f"shards {first} and {shard} differ behind {after_id}")
             columns.append([payload for _, payload in rows])
-        return [_parsed(entry_id, parts) for entry_id, *parts in zip(ids, *columns, strict=True)]
+        return [await self._parsed(entry_id, parts) for entry_id, *parts in zip(ids, *columns, strict=True)]
+
+    async def _parsed(self, entry_id: str, parts: Sequence[bytes]) -> Entry:
+        """The entry. One that cannot be read is passed over: it would stop the slot for ever."""
+        try:
+            return Entry.parse(entry_id, parts)
+        except EntryUnreadable as error:
+            _LOG.exception("log entry is passed over")
+            await self._bury(entry_id, parts, str(error))
+            return Entry.nothing(entry_id)
+
+    async def _bury(self, entry_id: str, parts: Sequence[bytes], reason: str) -> None:
+        if self._unread is None:
+            return
+        appended_ns = id_key(entry_id)[0] * 1_000_000
+        for shard, part in zip(self._shards, parts, strict=True):
+            if not _readable(entry_id, part):
+                place = f"{entry_id} of shard {shard}"
+                await self._unread.put("log", place, reason, part, appended_ns, once=f"log:{shard}:{entry_id}")
 
 
-def _parsed(entry_id: str, parts: Sequence[bytes]) -> Entry:
-    """The entry. One that cannot be read is passed over: it would stop the slot for ever."""
+def _readable(entry_id: str, part: bytes) -> bool:
     try:
-        return Entry.parse(entry_id, parts)
+        Entry.parse(entry_id, [part])
     except EntryUnreadable:
-        _LOG.exception("log entry is passed over")
-        return Entry.nothing(entry_id)
+        return False
+    return True

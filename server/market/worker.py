@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from server.domain.calendar import MarketCalendar
 from server.market.bars import BarsStage
+from server.market.dead_letters import DeadLetters
 from server.market.history import StoredHistory
 from server.market.hub.clock import Clock, SystemClock
 from server.market.hub.supervisor import Supervisor, TaskState
@@ -30,6 +31,7 @@ from server.market.trimming import LogTrimmer
 from server.settings import Settings
 from server.store.bars import BarStore
 from server.store.database import Database
+from server.store.dead_letters import DeadLetterStore
 from server.store.instruments import InstrumentStore
 from server.store.m2m import M2mStore
 from server.store.market_log import MarketLog, OutputLog
@@ -74,6 +76,10 @@ class Worker:
         self._clock = clock or SystemClock()
         self._owner = instance_name(settings)
         self._log = MarketLog(redis, settings.namespace, settings.tick_shards, settings.log_max_entries)
+        self._dead_letters = DeadLetters(
+            DeadLetterStore(redis, settings.namespace, settings.dead_letters_max),
+            lambda source: self._meter.count("strikeline_dead_letters_total", source=source),
+        )
         self._supervisor = Supervisor(self._clock)
         self._draining = asyncio.Event()
         self.slots = [*self._bars_slots(), *self._m2m_slots()]
@@ -169,7 +175,7 @@ class Worker:
         return SlotRunner(
             name,
             make_stage,
-            LogReader(self._log, shards),
+            LogReader(self._log, shards, self._dead_letters),
             OutputLog(self._redis, settings.namespace, output),
             SlotPorts(
                 self._database,

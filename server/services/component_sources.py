@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -12,10 +13,12 @@ from server.market.hub.feed import FeedState
 from server.market.hub.hub import Hub
 from server.services.components import DEGRADED, DOWN, HEALTHY, Reading, Source
 from server.store.database import Database
+from server.store.dead_letters import DeadLetterStore
 from server.store.presence import LivingProcess, PresenceStore
 from server.store.redis import RedisClient
 from server.store.worker_state import LeaseStore
 
+_FRESH_NS = 300 * 10**9
 _FEED_DETAIL = MappingProxyType(
     {
         FeedState.NONE: "no feed has run yet",
@@ -100,6 +103,19 @@ def worker_source(leases: LeaseStore) -> Source:
             else Reading(f"worker/{lease.slot}", DOWN, "no worker holds the slot", {"fence": lease.fence})
             for lease in await leases.held()
         ]
+
+    return read
+
+
+def dead_letters_source(letters: DeadLetterStore) -> Source:
+    """Messages that could not be read: degraded while new ones come."""
+
+    async def read() -> Sequence[Reading]:
+        count = await letters.count()
+        newest = await letters.newest(1)
+        fresh = bool(newest) and newest[0].received_ns > time.time_ns() - _FRESH_NS
+        detail = f"messages of {newest[0].source} cannot be read" if fresh else ""
+        return (Reading("dead-letters", DEGRADED if fresh else HEALTHY, detail, {"dead_letters": count}),)
 
     return read
 

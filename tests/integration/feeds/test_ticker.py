@@ -1,19 +1,23 @@
 """The ticker feed with real pub/sub: messages become entries of the log, and what cannot become dead letters."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from server.app.dead_letters import replay
 from server.domain.instruments import InstrumentKind
 from server.market.records import ABSENT, DEPTH, TICK
 from server.settings import Settings
 from server.store.database import Database
-from server.store.dead_letters import DeadLetterStore
+from server.store.dead_letters import DeadLetterStore, letter_of
 from server.store.feed_runs import FeedRunStore, OutageReason
 from server.store.feed_subscriptions import FeedSubscriptionStore
 from server.store.instruments import InstrumentStore
-from server.store.redis import RedisClient
+from server.store.redis import RedisClient, open_redis
 from strikeline.internal.v1 import log_pb2
 from tests.support.market import instruments
+from tests.support.network import faulty_network
 from tests.support.ticker import OPEN_SECONDS, depth, encoded, option, polled, pushed, ticker_feed
 
 OPEN = OPEN_SECONDS * 10**9
@@ -101,12 +105,16 @@ async def test_poison_goes_to_the_dead_letters_and_the_next_message_is_read(
 
 
 async def test_a_lost_subscription_is_renewed_and_what_was_missed_is_on_record(
-    worker_db: Database, redis: RedisClient, settings: Settings
+    worker_db: Database, redis: RedisClient, redis_url: str, settings: Settings
 ):
-    async with ticker_feed(worker_db, redis, settings) as ticker:
+    async with (
+        faulty_network(redis_url) as network,
+        open_redis(network.through(redis_url), timeout=1.0) as publisher,
+        ticker_feed(worker_db, redis, settings, publisher) as ticker,
+    ):
         await ticker.publish("underlying", polled(ts=OPEN_SECONDS + 10))
         await ticker.until(lambda found: len(ticks_in(found)) == 1)
-        await redis.run(lambda client: client.execute_command("CLIENT", "KILL", "TYPE", "pubsub"))
+        network.break_connections()
         await ticker.until_metric("strikeline_ticker_reconnects_total", 1)
         await ticker.until_subscribed()
         await ticker.publish("underlying", polled(ts=OPEN_SECONDS + 190))
@@ -139,7 +147,7 @@ async def test_a_feed_that_follows_subscriptions_takes_those_alone_and_tells_the
 ):
     index, reliance = await instruments(worker_db)
     subscriptions = FeedSubscriptionStore(api_db)
-    settings = Settings(namespace=settings.namespace, ticker_flush_interval=0.02, ticker_follow="subscribed")
+    settings = replace(settings, ticker_follow="subscribed")
     async with redis.pubsub() as publisher, ticker_feed(worker_db, redis, settings) as ticker:
         await publisher.subscribe(f"{ticker.prefix}:events")
         created = await subscriptions.create("admin", [index])
@@ -156,3 +164,23 @@ async def test_a_feed_that_follows_subscriptions_takes_those_alone_and_tells_the
     assert b'"event_type": "subscription_removed"' in removed["data"]
     assert ticks_in(entries)["instrument"].tolist() == [index.instrument_id]
     assert ticker.metric("strikeline_ticker_refused_messages_total", reason="not_followed") == 1
+
+
+async def test_letters_that_can_be_read_after_all_are_published_again(
+    worker_db: Database, redis: RedisClient, redis_url: str, settings: Settings
+):
+    letters = DeadLetterStore(redis, settings.namespace, 100)
+    settings = replace(settings, redis_url=redis_url)
+    place = f"{settings.namespace}:ticker:underlying"
+    async with ticker_feed(worker_db, redis, settings) as ticker:
+        for source, payload in (("ticker", encoded(polled())), ("ticker", b"still poison"), ("log", b"\xff")):
+            await letters.add(letter_of(source, place, "read by an older version", payload, OPEN))
+
+        lines = await replay(settings)
+        await ticker.until(lambda found: len(ticks_in(found)) == 1)
+        await ticker.until_metric("strikeline_dead_letters_total", 1, source="ticker")
+
+    assert lines == ["2 published again, 1 kept"]
+    assert [(letter.source, letter.payload) for letter in await letters.oldest()] == [
+        ("log", b"\xff"), ("ticker", b"still poison")
+    ]  # fmt: skip

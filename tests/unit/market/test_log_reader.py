@@ -74,3 +74,27 @@ async def test_an_unreadable_entry_is_said_and_passed_over(broken, caplog):
 
     assert [(entry.id, entry.kind) for entry in entries] == [("1-0", 0), ("2-0", TICKS)]
     assert "1-0" in caplog.text
+
+
+class Letters:
+    """What was put, by `once`."""
+
+    def __init__(self) -> None:
+        self.put_once: dict[str, tuple[str, str, str, bytes, int]] = {}
+
+    async def put(
+        self, source: str, place: str, reason: str, payload: bytes, received_ns: int, *, once: str = ""
+    ) -> None:
+        self.put_once.setdefault(once, (source, place, reason, payload, received_ns))
+
+
+async def test_what_cannot_be_read_is_put_aside_with_its_shard_and_the_rest_is_read():
+    log = MemoryLog([("1-0", payload(5)), ("2-0", payload(6))], [("1-0", b"\xff poison"), ("2-0", payload(6))])
+    letters = Letters()
+
+    entries = [await LogReader(log, [0, 1], letters).read("0-0", 10, 0) for _ in range(2)]
+
+    assert [entry.market_time for entry in entries[0]] == [0, 6]
+    ((source, place, reason, poison, received_ns),) = letters.put_once.values()
+    assert (source, place, poison, received_ns) == ("log", "1-0 of shard 1", b"\xff poison", 1_000_000)
+    assert reason.startswith("1-0 is no log entry")
