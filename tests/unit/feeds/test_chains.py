@@ -73,13 +73,23 @@ def test_a_page_has_open_interest_in_units_and_volume_in_contracts(tmp_path: Pat
     assert context.book.contracts[0].lot_size == 75
 
 
-def test_a_side_without_a_price_makes_no_tick_and_is_counted(tmp_path: Path, context: ReplayContext) -> None:
+def test_a_side_that_tells_nothing_makes_no_tick_and_is_counted(tmp_path: Path, context: ReplayContext) -> None:
     path = write(
         tmp_path, "NIFTY_x.csv", PAGE, "2019-07-18T09:16,2019-07-25,,,,,,,,,,,9650.00,,,,,,0.10,,16,,1275,11331.05"
     )
 
     assert "NFO:NIFTY19JUL9650CE" not in read(path, context)
     assert context.report.without_price["NIFTY_x.csv"] == 1
+
+
+def test_open_interest_counts_without_a_trade(tmp_path: Path, context: ReplayContext) -> None:
+    path = write(
+        tmp_path, "NIFTY_x.csv", PAGE, "2019-07-18T09:16,2019-07-25,4725,,,,,,,,,,9650.00,,,,,,0.10,,16,,1275,11331.05"
+    )
+
+    call = read(path, context)["NFO:NIFTY19JUL9650CE"][0]
+
+    assert (call["last_price"], call["open_interest"]) == (ABSENT, 4_725)
 
 
 @pytest.mark.parametrize(("day", "month"), [("2019-07-18", "JUL"), ("2019-07-25", "JUL"), ("2019-07-26", "AUG")])
@@ -173,6 +183,20 @@ def test_a_chain_document_is_ticks_at_its_time(tmp_path: Path, context: ReplayCo
     assert (put["last_price"], put["bid_price"], put["ask_price"]) == (86_000, 30_500, ABSENT)
     assert (put["open_interest"], put["volume"]) == (15_975, 350)
     assert ticks["NSE:NIFTY 50"]["last_price"].tolist() == [172_227_500]
+
+
+def test_a_document_may_have_the_names_that_the_site_uses_today(tmp_path: Path, context: ReplayContext) -> None:
+    renamed = document()
+    (entry,) = renamed["records"]["data"]
+    side = entry["PE"]
+    entry["expiryDates"], side["buyPrice1"] = "31-03-2022", side.pop("bidprice")
+    del side["expiryDate"], side["strikePrice"]
+    entry["CE"] = None
+    path = write(tmp_path, "x.json", json.dumps(renamed))
+
+    put = read(path, context)["NFO:NIFTY22MAR17000PE"][0]
+
+    assert put["bid_price"] == 30_500
 
 
 def test_a_document_may_be_spread_over_lines(tmp_path: Path, context: ReplayContext) -> None:

@@ -22,6 +22,7 @@ from server.market.feeds.writer import Ticks
 from server.market.records import ABSENT
 
 _MICRO: Final = 1_000_000
+_TOLD: Final = ("last_price", "volume", "open_interest", "bid_price", "ask_price")
 _DAY_NS: Final = 86_400_000_000_000
 _EXCHANGE_OFFSET_NS: Final = 19_800_000_000_000
 
@@ -61,7 +62,8 @@ class QuoteTexts:
 class ChainTicks:
     """Turns quotes of option chains into ticks, and contracts into units where the lot size of that day is known.
 
-    A quote without a last price makes no tick; how many there were stands in the report, under the file's name.
+    A quote without a last price makes a tick when it tells anything else: open interest counts without a trade. How
+    many quotes had no price stands in the report, under the file's name.
     """
 
     def __init__(self, name: str, context: ReplayContext) -> None:
@@ -88,7 +90,7 @@ class ChainTicks:
         return self._context.rules.derivative(underlying, expiry, price, side, exchange_date(time))
 
     def quotes(self, underlying: str, times: Int64s, rows: Int64s, numbers: Sequence[int], texts: QuoteTexts) -> Ticks:
-        """One tick for each quote that has a last price. Raises ValueError for a malformed number."""
+        """One tick for each quote that tells anything. Raises ValueError for a malformed number."""
         ticks = blank_ticks(len(times))
         ticks["event_time"], ticks["row"], ticks["instrument"] = times, rows, numbers
         ticks["last_price"] = self._price(texts.last)
@@ -98,9 +100,10 @@ class ChainTicks:
             self._fill(ticks, field, getattr(texts, field), self._quantity)
         kept = self._convert(ticks, underlying, texts)
         priced = ticks["last_price"] != ABSENT
+        told = np.logical_or.reduce([ticks[field] != ABSENT for field in _TOLD])
         self._context.report.without_price[self._name] += int((~priced).sum())
-        self._context.report.kept_in_contracts[self._name] += int((kept & priced).sum())
-        quotes: Ticks = ticks[priced]
+        self._context.report.kept_in_contracts[self._name] += int((kept & told).sum())
+        quotes: Ticks = ticks[told]
         return quotes
 
     def spots(self, underlying: str, times: Int64s, rows: Int64s, prices: Sequence[bytes]) -> Ticks:

@@ -131,8 +131,9 @@ class ChainSnapshots:
 
 
 def named_month_date(text: str) -> date:
-    """The date `13-Apr-2026`. Raises ValueError when it is none."""
-    return datetime.strptime(text.strip(), "%d-%b-%Y").date()  # noqa: DTZ007 - a date of the exchange, no instant
+    """The date `13-Apr-2026`, also spelled `13-04-2026`. Raises ValueError when it is none."""
+    layout = "%d-%m-%Y" if text.strip()[3:5].isdigit() else "%d-%b-%Y"
+    return datetime.strptime(text.strip(), layout).date()  # noqa: DTZ007 - a date of the exchange, no instant
 
 
 def _underlying_of(contract: bytes) -> str:

@@ -112,10 +112,10 @@ class ChainDocuments:
         if not all(is_object(entry) for entry in entries):
             raise ValueError("a record is no object")
         sides = [
-            (row + number, side, _member(entry, side))
+            (row + number, side, {**entry, **_member(entry, side)})
             for number, entry in enumerate(entries)
             for side in ("CE", "PE")
-            if is_object(entry) and side in entry
+            if is_object(entry) and entry.get(side) is not None
         ]
         parts = [np.empty(0, dtype=TICK)]
         for underlying in dict.fromkeys(_text(quote, "underlying") for _, _, quote in sides):
@@ -128,23 +128,23 @@ class ChainDocuments:
         times = np.full(len(sides), time, dtype=np.int64)
         numbers = [self._number(underlying, side, quote, time) for _, side, quote in sides]
 
-        def column(name: str) -> list[bytes]:
-            return [_text(quote, name).encode() for _, _, quote in sides]
+        def column(*names: str) -> list[bytes]:
+            return [_first_text(quote, *names).encode() for _, _, quote in sides]
 
         quotes = QuoteTexts(
             last=column("lastPrice"),
             volume_contracts=column("totalTradedVolume"),
             open_interest_contracts=column("openInterest"),
-            bid_price=column("bidprice"),
-            bid_quantity=column("bidQty"),
-            ask_price=column("askPrice"),
-            ask_quantity=column("askQty"),
+            bid_price=column("bidprice", "buyPrice1"),
+            bid_quantity=column("bidQty", "buyQuantity1"),
+            ask_price=column("askPrice", "sellPrice1"),
+            ask_quantity=column("askQty", "sellQuantity1"),
         )
         ticks = self._chain.quotes(underlying, times, rows, numbers, quotes)
         return np.concatenate((self._chain.spots(underlying, times, rows, column("underlyingValue")), ticks))
 
     def _number(self, underlying: str, side: str, quote: JsonObject, time: int) -> int:
-        expiry, strike = _text(quote, "expiryDate"), _text(quote, "strikePrice")
+        expiry, strike = _first_text(quote, "expiryDate", "expiryDates"), _text(quote, "strikePrice")
         return self._chain.number(
             (underlying, expiry, strike, side),
             lambda: self._chain.option(underlying, named_month_date(expiry), strike, side, time),
@@ -246,6 +246,11 @@ def _member(value: object, name: str) -> JsonObject:
     if not is_object(member):
         raise ValueError(f"{name} is no object")
     return member
+
+
+def _first_text(value: JsonObject, *names: str) -> str:
+    """The first of the members that is there: the site has renamed some over the years."""
+    return next((text for text in (_text(value, name) for name in names) if text), "")
 
 
 def _text(value: JsonObject, name: str) -> str:
