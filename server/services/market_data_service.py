@@ -14,10 +14,10 @@ from server.market.hub.hub import Hub
 from server.market.hub.options import DeliveryOptions, Subscriber
 from server.rpc.call import Call
 from server.services.converters_market import bar_message, quote_message, quote_of_bars
-from server.services.depth import QUANTITIES, USUAL_AGE, depth_analysis, fresh_depth
+from server.services.depth import analyze_depth
 from server.services.quotes import QuoteEncoder
 from server.services.requests import SERIES_SIZE, find_instrument, page_size, unknown_instrument
-from server.services.times import datetime_of, timestamp
+from server.services.times import datetime_of
 from server.store.bar_series import BarQuery
 from server.store.bars import BarStore
 from server.store.instruments import InstrumentStore
@@ -65,17 +65,19 @@ class MarketDataService:
     async def AnalyzeDepth(self, request: depth_pb2.AnalyzeDepthRequest, call: Call) -> depth_pb2.DepthAnalysis:
         """What the order book of an instrument says, or one that came with the request."""
         instrument = await find_instrument(self._instruments, request.instrument, "instrument")
-        quantities = tuple(request.quantities) or QUANTITIES
-        if request.HasField("depth"):
-            return depth_analysis(instrument, request.depth, quantities)
-        bound = request.max_age.ToNanoseconds() if request.HasField("max_age") else USUAL_AGE
-        depth, event_time = fresh_depth(
-            instrument, self._hub.quote(instrument.instrument_id), self._hub.market_time(), bound
+        return analyze_depth(self._hub, instrument, request)
+
+    async def StreamDepth(self, request: depth_pb2.StreamDepthRequest, call: Call) -> AsyncGenerator[bytes, None]:
+        """The order books of the chosen instruments as they change."""
+        envelopes = self._hub.subscribe_depth(
+            request.instruments,
+            DeliveryOptions.of(request.options),
+            subscriber_of(call),
+            analysis=request.analysis,
         )
-        analysis = depth_analysis(instrument, depth, quantities)
-        analysis.event_time.CopyFrom(timestamp(event_time))
-        analysis.stale = self._hub.feed_state() is not FeedState.LIVE
-        return analysis
+        async with contextlib.aclosing(envelopes):
+            async for envelope in envelopes:
+                yield envelope
 
     async def ListBars(self, request: pb.ListBarsRequest, call: Call) -> pb.ListBarsResponse:
         """The bars of one instrument, ascending by time; without an end up to market time."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-EVENT_LISTS = {"TickBatch": "ticks", "BarBatch": "bars", "M2mBatch": "samples"}
+EVENT_LISTS = {"TickBatch": "ticks", "BarBatch": "bars", "M2mBatch": "samples", "DepthBatch": "books"}
 
 
 @dataclass(frozen=True)

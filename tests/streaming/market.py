@@ -9,7 +9,7 @@ import numpy as np
 
 from server.domain.instruments import Instrument
 from server.market.hub.position import EntryId
-from server.market.records import ABSENT, BAR, M2M, M2M_LEG, TICK
+from server.market.records import ABSENT, BAR, DEPTH, M2M, M2M_LEG, TICK
 from server.store.market_log import MarketLog, OutputLog
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import tick_pb2
@@ -19,6 +19,7 @@ from tests.support.market import nanoseconds
 OPEN = nanoseconds("2025-11-24T09:15:00")
 """Open of an ordinary session."""
 SECOND = 1_000_000_000
+NO_DEPTHS = np.empty(0, DEPTH)
 NAMESPACE_SLOTS = ("bars:0", "m2m:0")
 
 
@@ -69,6 +70,10 @@ class Market:
         row["event_time"] -= int(seconds * SECOND)
         await self._append(log_pb2.LOG_ENTRY_KIND_TICKS, row)
 
+    async def books(self, depths: np.ndarray) -> None:
+        """One entry with order books, rows of `DEPTH`."""
+        await self._append(log_pb2.LOG_ENTRY_KIND_TICKS, np.empty(0, TICK), depths)
+
     def source(self, keys: Sequence[str] | None = None) -> Source:
         """What happened, to some instruments or to all."""
         whole = Source(tuple(self._entries))
@@ -96,12 +101,20 @@ class Market:
             150,
         )
 
-    async def _append(self, kind: log_pb2.LogEntryKind.ValueType, ticks: np.ndarray) -> None:
+    async def _append(
+        self, kind: log_pb2.LogEntryKind.ValueType, ticks: np.ndarray, depths: np.ndarray = NO_DEPTHS
+    ) -> None:
         payloads = []
         for shard in range(self._shards):
             part = ticks[ticks["instrument"] % self._shards == shard]
+            books = depths[depths["instrument"] % self._shards == shard]
             entry = log_pb2.LogEntry(
-                run=self._run, source="test", market_time=self.time, kind=kind, ticks=part.tobytes()
+                run=self._run,
+                source="test",
+                market_time=self.time,
+                kind=kind,
+                ticks=part.tobytes(),
+                depths=books.tobytes(),
             )
             payloads.append(entry.SerializeToString())
         self.last_id = EntryId.parse(await self._log.append(payloads))

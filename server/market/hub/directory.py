@@ -57,6 +57,10 @@ class Directory:
         """The instrument of that number."""
         return self._by_number.get(number)
 
+    def known_instrument(self, number: int) -> Instrument:
+        """A known instrument."""
+        return self._by_number[number]
+
     def key(self, number: int) -> str:
         """Key of a known instrument."""
         return self._keys[number]

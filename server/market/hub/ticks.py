@@ -66,8 +66,8 @@ class TicksTopic:
         self._directory = directory
         self._unsettled: _Unsettled | None = None
 
-    async def apply(self, place: EntryId, entries: list[log_pb2.LogEntry]) -> None:
-        """Takes in a log entry with ticks, given its part of each shard."""
+    async def apply(self, place: EntryId, entries: list[log_pb2.LogEntry]) -> Rows:
+        """Takes in a log entry with ticks, given its part of each shard. -> its order books, which the book has."""
         ticks, depths, head = ticks_of(entries), depths_of(entries), entries[0]
         if len(ticks):
             ticks = ticks[await self._directory.learn(ticks["instrument"])]
@@ -81,6 +81,7 @@ class TicksTopic:
         # Who waits for these ticks is served first; the book has a turn of the event loop's time.
         await asyncio.sleep(0)
         self.settle()
+        return depths
 
     def settle(self) -> None:
         """Brings the book up to the newest entry."""

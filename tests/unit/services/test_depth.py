@@ -6,8 +6,10 @@ import pytest
 
 from server.domain.errors import FailedPrecondition
 from server.domain.instruments import Instrument, InstrumentKind
+from server.market.depth_messages import QUANTITIES, DepthAnalyses, books_of_message
+from server.market.hub.feed import FeedState
 from server.market.hub.quotes import Level, Quote
-from server.services.depth import depth_analysis, fresh_depth
+from server.services.depth import analyze_depth
 from strikeline.v1 import depth_pb2, leg_pb2, quote_pb2
 
 FUTURE = Instrument(
@@ -39,6 +41,19 @@ def quote(depth_time):
     )  # fmt: skip
     bids = (Level(1_000_000, 75, 2),)
     return Quote(instrument_id=7, event_time=100 * SECOND, depth_time=depth_time, bids=bids, asks=(), **nothing)
+
+
+def depth_analysis(instrument, depth, quantities=QUANTITIES):
+    return DepthAnalyses([instrument], books_of_message(depth), quantities).message()
+
+
+class Market:
+    """A market at 161 s whose only instrument has a quote."""
+
+    def __init__(self, depth_time):
+        self.quote = lambda _number: quote(depth_time)
+        self.market_time = lambda: 161 * SECOND
+        self.feed_state = lambda: FeedState.LIVE
 
 
 def test_a_liquid_future():
@@ -106,12 +121,23 @@ def test_passive_prices_are_rounded_away_from_the_other_side():
 
 
 def test_a_book_that_is_too_old_is_refused_with_its_age():
+    request = depth_pb2.AnalyzeDepthRequest(instrument=FUTURE.key)
+
     with pytest.raises(FailedPrecondition, match=r"order book is 61\.0 s old") as refused:
-        fresh_depth(FUTURE, quote(depth_time=100 * SECOND), 161 * SECOND, 60 * SECOND)
+        analyze_depth(Market(depth_time=100 * SECOND), FUTURE, request)
 
     assert refused.value.reason == "PRICE_UNAVAILABLE"
 
 
+def test_a_caller_may_take_an_older_book():
+    request = depth_pb2.AnalyzeDepthRequest(instrument=FUTURE.key)
+    request.max_age.FromSeconds(61)
+
+    analysis = analyze_depth(Market(depth_time=100 * SECOND), FUTURE, request)
+
+    assert analysis.event_time.ToNanoseconds() == 100 * SECOND
+
+
 def test_no_book_is_refused():
     with pytest.raises(FailedPrecondition, match="sent no order book"):
-        fresh_depth(FUTURE, quote(depth_time=None), 100 * SECOND, 60 * SECOND)
+        analyze_depth(Market(depth_time=None), FUTURE, depth_pb2.AnalyzeDepthRequest(instrument=FUTURE.key))

@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from strikeline.v1 import leg_pb2 as _leg_pb2
 from strikeline.v1 import quote_pb2 as _quote_pb2
+from strikeline.v1 import stream_pb2 as _stream_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -222,7 +223,7 @@ class DepthAnalysis(_message.Message):
     instrument: _builtins.str
     """Canonical key of the instrument."""
     stale: _builtins.bool
-    """The book is not live: the session is over, or the feed is silent."""
+    """The book is not live: the session is over, or the feed is silent. A stream says so in its status instead."""
     passive_buy_price: _builtins.float
     """Price at which a buyer may wait, rupees, rounded down to the tick: the best offer when the spread is tight, the microprice when
     it is normal, else the mid. Absent without a spread.
@@ -562,3 +563,125 @@ class MarketImpact(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
 
 Global___MarketImpact: _TypeAlias = MarketImpact  # noqa: Y015
+
+@_typing.final
+class StreamDepthRequest(_message.Message):
+    """Request of StreamDepth."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTRUMENTS_FIELD_NUMBER: _builtins.int
+    ANALYSIS_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    analysis: _builtins.bool
+    """Each book comes with its analysis; without, only `instrument`, `event_time` and `depth` are set."""
+    @_builtins.property
+    def instruments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys or aliases of 1 to 1,000 instruments, none twice; at most 100 with analysis."""
+
+    @_builtins.property
+    def options(self) -> _stream_pb2.StreamOptions:
+        """How the stream is delivered."""
+
+    def __init__(
+        self,
+        *,
+        instruments: _abc.Iterable[_builtins.str] | None = ...,
+        analysis: _builtins.bool = ...,
+        options: _stream_pb2.StreamOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "instruments", b"instruments", "options", b"options"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamDepthRequest: _TypeAlias = StreamDepthRequest  # noqa: Y015
+
+@_typing.final
+class StreamDepthResponse(_message.Message):
+    """One message of StreamDepth."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    SUBSCRIBED_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Counts this stream's messages from 1, without a gap, heartbeats included."""
+    resume_token: _builtins.str
+    """Resumes the stream behind this message, on any server."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Market time up to which the stream is complete."""
+
+    @_builtins.property
+    def subscribed(self) -> _stream_pb2.Subscribed:
+        """What became of each requested instrument. First message only."""
+
+    @_builtins.property
+    def snapshot(self) -> Global___DepthBatch:
+        """The newest book of each instrument: whatever was received before is void."""
+
+    @_builtins.property
+    def batch(self) -> Global___DepthBatch:
+        """Books that changed since the last message."""
+
+    @_builtins.property
+    def heartbeat(self) -> _stream_pb2.Heartbeat:
+        """Nothing happened."""
+
+    @_builtins.property
+    def status(self) -> _stream_pb2.StreamStatus:
+        """News about the stream itself."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        resume_token: _builtins.str = ...,
+        subscribed: _stream_pb2.Subscribed | None = ...,
+        snapshot: Global___DepthBatch | None = ...,
+        batch: Global___DepthBatch | None = ...,
+        heartbeat: _stream_pb2.Heartbeat | None = ...,
+        status: _stream_pb2.StreamStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "batch", b"batch", "event", b"event", "heartbeat", b"heartbeat", "snapshot", b"snapshot", "status", b"status", "subscribed", b"subscribed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "batch", b"batch", "event", b"event", "heartbeat", b"heartbeat", "resume_token", b"resume_token", "sequence", b"sequence", "snapshot", b"snapshot", "status", b"status", "subscribed", b"subscribed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["subscribed", "snapshot", "batch", "heartbeat", "status"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___StreamDepthResponse: _TypeAlias = StreamDepthResponse  # noqa: Y015
+
+@_typing.final
+class DepthBatch(_message.Message):
+    """Order books of several instruments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def books(self) -> _containers.RepeatedCompositeFieldContainer[Global___DepthAnalysis]:
+        """Ordered by event time for each instrument."""
+
+    def __init__(
+        self,
+        *,
+        books: _abc.Iterable[Global___DepthAnalysis] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["books", b"books"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DepthBatch: _TypeAlias = DepthBatch  # noqa: Y015

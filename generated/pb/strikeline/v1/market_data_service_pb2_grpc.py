@@ -51,6 +51,11 @@ class MarketDataServiceStub:
                 request_serializer=strikeline_dot_v1_dot_depth__pb2.AnalyzeDepthRequest.SerializeToString,
                 response_deserializer=strikeline_dot_v1_dot_depth__pb2.DepthAnalysis.FromString,
                 _registered_method=True)
+        self.StreamDepth = channel.unary_stream(
+                '/strikeline.v1.MarketDataService/StreamDepth',
+                request_serializer=strikeline_dot_v1_dot_depth__pb2.StreamDepthRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_depth__pb2.StreamDepthResponse.FromString,
+                _registered_method=True)
         self.ListBars = channel.unary_unary(
                 '/strikeline.v1.MarketDataService/ListBars',
                 request_serializer=strikeline_dot_v1_dot_market__data__service__pb2.ListBarsRequest.SerializeToString,
@@ -97,6 +102,17 @@ class MarketDataServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamDepth(self, request, context):
+        """Streams every change of the chosen instruments' order books.
+
+        The snapshot is the newest book of each instrument. A slow client gets the latest book of each instrument
+        (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When none of the instruments exists, the stream fails after the first
+        message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBars(self, request, context):
         """Lists the bars of one instrument, ascending by time.
         """
@@ -133,6 +149,11 @@ def add_MarketDataServiceServicer_to_server(servicer, server):
                     servicer.AnalyzeDepth,
                     request_deserializer=strikeline_dot_v1_dot_depth__pb2.AnalyzeDepthRequest.FromString,
                     response_serializer=strikeline_dot_v1_dot_depth__pb2.DepthAnalysis.SerializeToString,
+            ),
+            'StreamDepth': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamDepth,
+                    request_deserializer=strikeline_dot_v1_dot_depth__pb2.StreamDepthRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_depth__pb2.StreamDepthResponse.SerializeToString,
             ),
             'ListBars': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBars,
@@ -227,6 +248,33 @@ class MarketDataService:
             '/strikeline.v1.MarketDataService/AnalyzeDepth',
             strikeline_dot_v1_dot_depth__pb2.AnalyzeDepthRequest.SerializeToString,
             strikeline_dot_v1_dot_depth__pb2.DepthAnalysis.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamDepth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strikeline.v1.MarketDataService/StreamDepth',
+            strikeline_dot_v1_dot_depth__pb2.StreamDepthRequest.SerializeToString,
+            strikeline_dot_v1_dot_depth__pb2.StreamDepthResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,13 @@ class MarketDataServiceStub:
     Fails with ERROR_REASON_PRICE_UNAVAILABLE when the feed sent no book, or none that is young enough. A book that comes with the request
     is analysed by the instrument's tick and lot size.
     """
+    StreamDepth: _grpc.UnaryStreamMultiCallable[_depth_pb2.StreamDepthRequest, _depth_pb2.StreamDepthResponse]
+    """Streams every change of the chosen instruments' order books.
+
+    The snapshot is the newest book of each instrument. A slow client gets the latest book of each instrument
+    (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When none of the instruments exists, the stream fails after the first
+    message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
+    """
     ListBars: _grpc.UnaryUnaryMultiCallable[_market_data_service_pb2.ListBarsRequest, _market_data_service_pb2.ListBarsResponse]
     """Lists the bars of one instrument, ascending by time."""
     StreamBars: _grpc.UnaryStreamMultiCallable[_market_data_service_pb2.StreamBarsRequest, _market_data_service_pb2.StreamBarsResponse]
@@ -85,6 +92,13 @@ class MarketDataServiceAsyncStub(MarketDataServiceStub):
 
     Fails with ERROR_REASON_PRICE_UNAVAILABLE when the feed sent no book, or none that is young enough. A book that comes with the request
     is analysed by the instrument's tick and lot size.
+    """
+    StreamDepth: _aio.UnaryStreamMultiCallable[_depth_pb2.StreamDepthRequest, _depth_pb2.StreamDepthResponse]  # type: ignore[assignment]
+    """Streams every change of the chosen instruments' order books.
+
+    The snapshot is the newest book of each instrument. A slow client gets the latest book of each instrument
+    (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When none of the instruments exists, the stream fails after the first
+    message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
     """
     ListBars: _aio.UnaryUnaryMultiCallable[_market_data_service_pb2.ListBarsRequest, _market_data_service_pb2.ListBarsResponse]  # type: ignore[assignment]
     """Lists the bars of one instrument, ascending by time."""
@@ -134,6 +148,19 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with ERROR_REASON_PRICE_UNAVAILABLE when the feed sent no book, or none that is young enough. A book that comes with the request
         is analysed by the instrument's tick and lot size.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamDepth(
+        self,
+        request: _depth_pb2.StreamDepthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_depth_pb2.StreamDepthResponse], _abc.AsyncIterator[_depth_pb2.StreamDepthResponse]]:
+        """Streams every change of the chosen instruments' order books.
+
+        The snapshot is the newest book of each instrument. A slow client gets the latest book of each instrument
+        (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When none of the instruments exists, the stream fails after the first
+        message with ERROR_REASON_INSTRUMENT_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -11,7 +11,7 @@ from server.contract.testing.examples.example import Example, Wrong, changed
 from server.contract.testing.examples.instruments import NOWHERE
 from server.contract.testing.world import World
 from strikeline.v1 import quote_pb2, stream_pb2
-from strikeline.v1.depth_pb2 import AnalyzeDepthRequest
+from strikeline.v1.depth_pb2 import AnalyzeDepthRequest, StreamDepthRequest
 from strikeline.v1.market_data_service_pb2 import (
     BatchGetQuotesRequest,
     ListBarsRequest,
@@ -36,6 +36,11 @@ def _book(world: World) -> Message:
         asks=[quote_pb2.DepthLevel(price=100.05, quantity=75, orders=2)],
     )
     return AnalyzeDepthRequest(instrument=world.equity, depth=depth, quantities=[50])
+
+
+def _too_many_books(request: Message) -> None:
+    assert isinstance(request, StreamDepthRequest)
+    request.instruments.extend(f"NSE:SHARE{number}" for number in range(100))
 
 
 def _backwards(request: Message) -> None:
@@ -76,6 +81,13 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
         "MarketDataService/AnalyzeDepth": Example(
             _book,
             missing=lambda _world: changed(_book(_world), instrument=NOWHERE),
+            missing_reason="INSTRUMENT_NOT_FOUND",
+        ),
+        "MarketDataService/StreamDepth": Example(
+            lambda world: StreamDepthRequest(instruments=[world.equity], analysis=True),
+            volatile=STREAM,
+            wrong=(_bad_resume_token(), Wrong("analysis of too many", _too_many_books, "")),
+            missing=lambda _world: StreamDepthRequest(instruments=[NOWHERE]),
             missing_reason="INSTRUMENT_NOT_FOUND",
         ),
         "MarketDataService/ListBars": Example(
