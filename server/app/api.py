@@ -51,8 +51,8 @@ from server.services.system_service import SystemFacts, SystemParts, SystemServi
 from server.settings import Settings
 from server.store.accounts import AccountStore
 from server.store.bars import BarStore
-from server.store.expiry_listings import ExpiryListingStore
 from server.store.dead_letters import DeadLetterStore
+from server.store.expiry_listings import ExpiryListingStore
 from server.store.instruments import InstrumentStore
 from server.store.m2m import M2mStore
 from server.store.newest_bars import NewestBars

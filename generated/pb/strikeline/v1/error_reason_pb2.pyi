@@ -66,6 +66,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No instrument has this key. {"instrument": "NSE:NOSUCH"}"""
     ERROR_REASON_ROUTE_NOT_FOUND: _ErrorReason.ValueType  # 42
     """The HTTP path belongs to no method. {"path": "/v1/nosuch"}"""
+    ERROR_REASON_UNDERLYING_NOT_FOUND: _ErrorReason.ValueType  # 43
+    """The underlying has no contracts on record. {"underlying": "NOSUCH"}"""
+    ERROR_REASON_EXPIRY_NOT_FOUND: _ErrorReason.ValueType  # 44
+    """The expiry is over, or was never listed, or no expiry has this label. {"underlying": "NIFTY", "expiry": "2025-11-25"}"""
     ERROR_REASON_RESOURCE_EXISTS: _ErrorReason.ValueType  # 50
     """A resource of the same identity exists. {"resource": "strategy", "field": "display_name"}"""
     ERROR_REASON_STATE_CONFLICT: _ErrorReason.ValueType  # 60
@@ -74,6 +78,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The strategy is archived or closed and takes no changes. {"strategy": "7f1b…", "state": "ARCHIVED"}"""
     ERROR_REASON_PRICE_UNAVAILABLE: _ErrorReason.ValueType  # 62
     """No price that is young enough, and none was given. {"instruments": "NFO:NIFTY25NOV24500CE"}"""
+    ERROR_REASON_MARKET_TIME_UNKNOWN: _ErrorReason.ValueType  # 64
+    """What is asked depends on market time, and no tick has come yet: repeat the call, or state a time. No metadata."""
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 70
     """Another writer was faster: read again and repeat. {"etag": "12"}"""
     ERROR_REASON_TRANSACTION_CONFLICT: _ErrorReason.ValueType  # 71
@@ -162,6 +168,10 @@ ERROR_REASON_INSTRUMENT_NOT_FOUND: ErrorReason.ValueType  # 41
 """No instrument has this key. {"instrument": "NSE:NOSUCH"}"""
 ERROR_REASON_ROUTE_NOT_FOUND: ErrorReason.ValueType  # 42
 """The HTTP path belongs to no method. {"path": "/v1/nosuch"}"""
+ERROR_REASON_UNDERLYING_NOT_FOUND: ErrorReason.ValueType  # 43
+"""The underlying has no contracts on record. {"underlying": "NOSUCH"}"""
+ERROR_REASON_EXPIRY_NOT_FOUND: ErrorReason.ValueType  # 44
+"""The expiry is over, or was never listed, or no expiry has this label. {"underlying": "NIFTY", "expiry": "2025-11-25"}"""
 ERROR_REASON_RESOURCE_EXISTS: ErrorReason.ValueType  # 50
 """A resource of the same identity exists. {"resource": "strategy", "field": "display_name"}"""
 ERROR_REASON_STATE_CONFLICT: ErrorReason.ValueType  # 60
@@ -170,6 +180,8 @@ ERROR_REASON_STRATEGY_NOT_ACTIVE: ErrorReason.ValueType  # 61
 """The strategy is archived or closed and takes no changes. {"strategy": "7f1b…", "state": "ARCHIVED"}"""
 ERROR_REASON_PRICE_UNAVAILABLE: ErrorReason.ValueType  # 62
 """No price that is young enough, and none was given. {"instruments": "NFO:NIFTY25NOV24500CE"}"""
+ERROR_REASON_MARKET_TIME_UNKNOWN: ErrorReason.ValueType  # 64
+"""What is asked depends on market time, and no tick has come yet: repeat the call, or state a time. No metadata."""
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 70
 """Another writer was faster: read again and repeat. {"etag": "12"}"""
 ERROR_REASON_TRANSACTION_CONFLICT: ErrorReason.ValueType  # 71

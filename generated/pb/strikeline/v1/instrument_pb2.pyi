@@ -71,6 +71,8 @@ class _InstrumentProvenanceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_
     """A replayed file named it; lot and tick size may be assumptions."""
     INSTRUMENT_PROVENANCE_SEED: _InstrumentProvenance.ValueType  # 4
     """It came with the installation."""
+    INSTRUMENT_PROVENANCE_TICKER: _InstrumentProvenance.ValueType  # 5
+    """The ticker feed named it; the broker's list knows better."""
 
 class InstrumentProvenance(_InstrumentProvenance, metaclass=_InstrumentProvenanceEnumTypeWrapper):
     """Who told the system about an instrument."""
@@ -85,6 +87,8 @@ INSTRUMENT_PROVENANCE_REPLAY: InstrumentProvenance.ValueType  # 3
 """A replayed file named it; lot and tick size may be assumptions."""
 INSTRUMENT_PROVENANCE_SEED: InstrumentProvenance.ValueType  # 4
 """It came with the installation."""
+INSTRUMENT_PROVENANCE_TICKER: InstrumentProvenance.ValueType  # 5
+"""The ticker feed named it; the broker's list knows better."""
 Global___InstrumentProvenance: _TypeAlias = InstrumentProvenance  # noqa: Y015
 
 @_typing.final

@@ -731,7 +731,7 @@ class OptionChain(_message.Message):
     expiry: _builtins.str
     """Expiry as ISO date."""
     stale: _builtins.bool
-    """The chain is not live: the session is over, or the feed is silent."""
+    """The chain is not live: the session is over, the feed is silent, or nothing changed in it for longer than prices stay fresh."""
     spot: _builtins.float
     """Price of the underlying, rupees. Absent when it is not known or too old."""
     forward: _builtins.float
@@ -745,7 +745,7 @@ class OptionChain(_message.Message):
     dividend_yield: _builtins.float
     """Dividend yield, fraction a year, continuously compounded. Of effect on a forward by carry only."""
     years_to_expiry: _builtins.float
-    """Time to expiry in years; 0 when it is over."""
+    """Time to expiry in years; 0 when it is over. Absent when market time is not known."""
     day_count: Global___DayCount.ValueType
     """How that time is counted."""
     model: Global___PricingModel.ValueType
@@ -764,7 +764,7 @@ class OptionChain(_message.Message):
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """Market time of the valuation."""
+        """Market time of the valuation. Empty before the first tick that the system saw."""
 
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___OptionChainRow]:
@@ -784,7 +784,7 @@ class OptionChain(_message.Message):
         forward_strike: _builtins.float | None = ...,
         rate: _builtins.float = ...,
         dividend_yield: _builtins.float = ...,
-        years_to_expiry: _builtins.float = ...,
+        years_to_expiry: _builtins.float | None = ...,
         day_count: Global___DayCount.ValueType = ...,
         model: Global___PricingModel.ValueType = ...,
         greeks_reference: Global___GreeksReference.ValueType = ...,
@@ -793,9 +793,9 @@ class OptionChain(_message.Message):
         strike_count: _builtins.int = ...,
         revision: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_spot", b"_spot", "as_of", b"as_of", "atm_strike", b"atm_strike", "forward", b"forward", "forward_strike", b"forward_strike", "spot", b"spot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_spot", b"_spot", "_years_to_expiry", b"_years_to_expiry", "as_of", b"as_of", "atm_strike", b"atm_strike", "forward", b"forward", "forward_strike", b"forward_strike", "spot", b"spot", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_spot", b"_spot", "as_of", b"as_of", "atm_strike", b"atm_strike", "day_count", b"day_count", "dividend_yield", b"dividend_yield", "expiry", b"expiry", "forward", b"forward", "forward_source", b"forward_source", "forward_strike", b"forward_strike", "greeks_reference", b"greeks_reference", "labels", b"labels", "model", b"model", "rate", b"rate", "revision", b"revision", "rows", b"rows", "spot", b"spot", "stale", b"stale", "strike_count", b"strike_count", "underlying", b"underlying", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_spot", b"_spot", "_years_to_expiry", b"_years_to_expiry", "as_of", b"as_of", "atm_strike", b"atm_strike", "day_count", b"day_count", "dividend_yield", b"dividend_yield", "expiry", b"expiry", "forward", b"forward", "forward_source", b"forward_source", "forward_strike", b"forward_strike", "greeks_reference", b"greeks_reference", "labels", b"labels", "model", b"model", "rate", b"rate", "revision", b"revision", "rows", b"rows", "spot", b"spot", "stale", b"stale", "strike_count", b"strike_count", "underlying", b"underlying", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__atm_strike: _TypeAlias = _typing.Literal["atm_strike"]  # noqa: Y015
     _WhichOneofArgType__atm_strike: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike"]  # noqa: Y015
@@ -805,6 +805,8 @@ class OptionChain(_message.Message):
     _WhichOneofArgType__forward_strike: _TypeAlias = _typing.Literal["_forward_strike", b"_forward_strike"]  # noqa: Y015
     _WhichOneofReturnType__spot: _TypeAlias = _typing.Literal["spot"]  # noqa: Y015
     _WhichOneofArgType__spot: _TypeAlias = _typing.Literal["_spot", b"_spot"]  # noqa: Y015
+    _WhichOneofReturnType__years_to_expiry: _TypeAlias = _typing.Literal["years_to_expiry"]  # noqa: Y015
+    _WhichOneofArgType__years_to_expiry: _TypeAlias = _typing.Literal["_years_to_expiry", b"_years_to_expiry"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__atm_strike) -> _WhichOneofReturnType__atm_strike | None: ...
     @_typing.overload
@@ -813,6 +815,8 @@ class OptionChain(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__forward_strike) -> _WhichOneofReturnType__forward_strike | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__spot) -> _WhichOneofReturnType__spot | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__years_to_expiry) -> _WhichOneofReturnType__years_to_expiry | None: ...
 
 Global___OptionChain: _TypeAlias = OptionChain  # noqa: Y015
 
@@ -853,7 +857,7 @@ class ExpiryMetrics(_message.Message):
     expiry: _builtins.str
     """Expiry as ISO date."""
     stale: _builtins.bool
-    """The figures are not live: the session is over, or the feed is silent."""
+    """The figures are not live: the session is over, the feed is silent, or nothing changed for longer than prices stay fresh."""
     spot: _builtins.float
     """Price of the underlying, rupees. Absent when it is not known or too old."""
     forward: _builtins.float
@@ -867,7 +871,7 @@ class ExpiryMetrics(_message.Message):
     dividend_yield: _builtins.float
     """Dividend yield, fraction a year, continuously compounded."""
     years_to_expiry: _builtins.float
-    """Time to expiry in years; 0 when it is over."""
+    """Time to expiry in years; 0 when it is over. Absent when market time is not known."""
     day_count: Global___DayCount.ValueType
     """How that time is counted."""
     model: Global___PricingModel.ValueType
@@ -902,7 +906,7 @@ class ExpiryMetrics(_message.Message):
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """Market time of the valuation."""
+        """Market time of the valuation. Empty before the first tick that the system saw."""
 
     def __init__(
         self,
@@ -918,7 +922,7 @@ class ExpiryMetrics(_message.Message):
         forward_strike: _builtins.float | None = ...,
         rate: _builtins.float = ...,
         dividend_yield: _builtins.float = ...,
-        years_to_expiry: _builtins.float = ...,
+        years_to_expiry: _builtins.float | None = ...,
         day_count: Global___DayCount.ValueType = ...,
         model: Global___PricingModel.ValueType = ...,
         call_open_interest: _builtins.int | None = ...,
@@ -934,9 +938,9 @@ class ExpiryMetrics(_message.Message):
         straddle: _builtins.float | None = ...,
         expected_move: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_atm_volatility", b"_atm_volatility", "_call_open_interest", b"_call_open_interest", "_call_volume", b"_call_volume", "_expected_move", b"_expected_move", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_max_pain", b"_max_pain", "_pcr_oi", b"_pcr_oi", "_pcr_volume", b"_pcr_volume", "_put_open_interest", b"_put_open_interest", "_put_volume", b"_put_volume", "_skew", b"_skew", "_spot", b"_spot", "_straddle", b"_straddle", "as_of", b"as_of", "atm_strike", b"atm_strike", "atm_volatility", b"atm_volatility", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "expected_move", b"expected_move", "forward", b"forward", "forward_strike", b"forward_strike", "max_pain", b"max_pain", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "skew", b"skew", "spot", b"spot", "straddle", b"straddle"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_atm_volatility", b"_atm_volatility", "_call_open_interest", b"_call_open_interest", "_call_volume", b"_call_volume", "_expected_move", b"_expected_move", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_max_pain", b"_max_pain", "_pcr_oi", b"_pcr_oi", "_pcr_volume", b"_pcr_volume", "_put_open_interest", b"_put_open_interest", "_put_volume", b"_put_volume", "_skew", b"_skew", "_spot", b"_spot", "_straddle", b"_straddle", "_years_to_expiry", b"_years_to_expiry", "as_of", b"as_of", "atm_strike", b"atm_strike", "atm_volatility", b"atm_volatility", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "expected_move", b"expected_move", "forward", b"forward", "forward_strike", b"forward_strike", "max_pain", b"max_pain", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "skew", b"skew", "spot", b"spot", "straddle", b"straddle", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_atm_volatility", b"_atm_volatility", "_call_open_interest", b"_call_open_interest", "_call_volume", b"_call_volume", "_expected_move", b"_expected_move", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_max_pain", b"_max_pain", "_pcr_oi", b"_pcr_oi", "_pcr_volume", b"_pcr_volume", "_put_open_interest", b"_put_open_interest", "_put_volume", b"_put_volume", "_skew", b"_skew", "_spot", b"_spot", "_straddle", b"_straddle", "as_of", b"as_of", "atm_strike", b"atm_strike", "atm_volatility", b"atm_volatility", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "day_count", b"day_count", "dividend_yield", b"dividend_yield", "expected_move", b"expected_move", "expiry", b"expiry", "forward", b"forward", "forward_source", b"forward_source", "forward_strike", b"forward_strike", "labels", b"labels", "max_pain", b"max_pain", "model", b"model", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "rate", b"rate", "skew", b"skew", "spot", b"spot", "stale", b"stale", "straddle", b"straddle", "underlying", b"underlying", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_atm_volatility", b"_atm_volatility", "_call_open_interest", b"_call_open_interest", "_call_volume", b"_call_volume", "_expected_move", b"_expected_move", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_max_pain", b"_max_pain", "_pcr_oi", b"_pcr_oi", "_pcr_volume", b"_pcr_volume", "_put_open_interest", b"_put_open_interest", "_put_volume", b"_put_volume", "_skew", b"_skew", "_spot", b"_spot", "_straddle", b"_straddle", "_years_to_expiry", b"_years_to_expiry", "as_of", b"as_of", "atm_strike", b"atm_strike", "atm_volatility", b"atm_volatility", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "day_count", b"day_count", "dividend_yield", b"dividend_yield", "expected_move", b"expected_move", "expiry", b"expiry", "forward", b"forward", "forward_source", b"forward_source", "forward_strike", b"forward_strike", "labels", b"labels", "max_pain", b"max_pain", "model", b"model", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "rate", b"rate", "skew", b"skew", "spot", b"spot", "stale", b"stale", "straddle", b"straddle", "underlying", b"underlying", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__atm_strike: _TypeAlias = _typing.Literal["atm_strike"]  # noqa: Y015
     _WhichOneofArgType__atm_strike: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike"]  # noqa: Y015
@@ -968,6 +972,8 @@ class ExpiryMetrics(_message.Message):
     _WhichOneofArgType__spot: _TypeAlias = _typing.Literal["_spot", b"_spot"]  # noqa: Y015
     _WhichOneofReturnType__straddle: _TypeAlias = _typing.Literal["straddle"]  # noqa: Y015
     _WhichOneofArgType__straddle: _TypeAlias = _typing.Literal["_straddle", b"_straddle"]  # noqa: Y015
+    _WhichOneofReturnType__years_to_expiry: _TypeAlias = _typing.Literal["years_to_expiry"]  # noqa: Y015
+    _WhichOneofArgType__years_to_expiry: _TypeAlias = _typing.Literal["_years_to_expiry", b"_years_to_expiry"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__atm_strike) -> _WhichOneofReturnType__atm_strike | None: ...
     @_typing.overload
@@ -998,6 +1004,8 @@ class ExpiryMetrics(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__spot) -> _WhichOneofReturnType__spot | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__straddle) -> _WhichOneofReturnType__straddle | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__years_to_expiry) -> _WhichOneofReturnType__years_to_expiry | None: ...
 
 Global___ExpiryMetrics: _TypeAlias = ExpiryMetrics  # noqa: Y015
 

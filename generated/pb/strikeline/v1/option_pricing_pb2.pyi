@@ -478,7 +478,7 @@ class SmilePoint(_message.Message):
     strike: _builtins.float
     """Strike in rupees. Absent for a delta beyond the outermost strikes."""
     delta: _builtins.float
-    """Forward delta of the option out of the money at this strike; of a delta point the requested one. Absent without a volatility."""
+    """Forward delta of the option out of the money at this strike, absent without a volatility; of a delta point the requested one."""
     log_moneyness: _builtins.float
     """ln(strike / forward). Absent without a strike."""
     implied_volatility: _builtins.float

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18strikeline/v1/tick.proto\x12\rstrikeline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x03\n\x04Tick\x12\x1e\n\ninstrument\x18\x01 \x01(\tR\ninstrument\x12\x39\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\teventTime\x12\x1d\n\nlast_price\x18\x03 \x01(\x01R\tlastPrice\x12(\n\rlast_quantity\x18\x04 \x01(\x03H\x00R\x0clastQuantity\x88\x01\x01\x12\x1b\n\x06volume\x18\x05 \x01(\x03H\x01R\x06volume\x88\x01\x01\x12(\n\ropen_interest\x18\x06 \x01(\x03H\x02R\x0copenInterest\x88\x01\x01\x12 \n\tbid_price\x18\x07 \x01(\x01H\x03R\x08\x62idPrice\x88\x01\x01\x12&\n\x0c\x62id_quantity\x18\x08 \x01(\x03H\x04R\x0b\x62idQuantity\x88\x01\x01\x12 \n\task_price\x18\t \x01(\x01H\x05R\x08\x61skPrice\x88\x01\x01\x12&\n\x0c\x61sk_quantity\x18\n \x01(\x03H\x06R\x0b\x61skQuantity\x88\x01\x01\x42\x10\n\x0e_last_quantityB\t\n\x07_volumeB\x10\n\x0e_open_interestB\x0c\n\n_bid_priceB\x0f\n\r_bid_quantityB\x0c\n\n_ask_priceB\x0f\n\r_ask_quantityb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18strikeline/v1/tick.proto\x12\rstrikeline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x04\n\x04Tick\x12\x1e\n\ninstrument\x18\x01 \x01(\tR\ninstrument\x12\x39\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\teventTime\x12\"\n\nlast_price\x18\x03 \x01(\x01H\x00R\tlastPrice\x88\x01\x01\x12(\n\rlast_quantity\x18\x04 \x01(\x03H\x01R\x0clastQuantity\x88\x01\x01\x12\x1b\n\x06volume\x18\x05 \x01(\x03H\x02R\x06volume\x88\x01\x01\x12(\n\ropen_interest\x18\x06 \x01(\x03H\x03R\x0copenInterest\x88\x01\x01\x12 \n\tbid_price\x18\x07 \x01(\x01H\x04R\x08\x62idPrice\x88\x01\x01\x12&\n\x0c\x62id_quantity\x18\x08 \x01(\x03H\x05R\x0b\x62idQuantity\x88\x01\x01\x12 \n\task_price\x18\t \x01(\x01H\x06R\x08\x61skPrice\x88\x01\x01\x12&\n\x0c\x61sk_quantity\x18\n \x01(\x03H\x07R\x0b\x61skQuantity\x88\x01\x01\x42\r\n\x0b_last_priceB\x10\n\x0e_last_quantityB\t\n\x07_volumeB\x10\n\x0e_open_interestB\x0c\n\n_bid_priceB\x0f\n\r_bid_quantityB\x0c\n\n_ask_priceB\x0f\n\r_ask_quantityb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strikeline.v1.tick_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TICK']._serialized_start=77
-  _globals['_TICK']._serialized_end=575
+  _globals['_TICK']._serialized_end=595
 # @@protoc_insertion_point(module_scope)

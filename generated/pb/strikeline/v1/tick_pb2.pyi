@@ -36,7 +36,9 @@ class Tick(_message.Message):
     instrument: _builtins.str
     """Canonical key, such as "NFO:NIFTY25NOV24500CE"."""
     last_price: _builtins.float
-    """Last traded price in rupees, or index points. Not for money: P&L and M2M come exact from their own services."""
+    """Last traded price in rupees, or index points. Not for money: P&L and M2M come exact from their own services. Absent when the source
+    tells none: nothing was traded yet, and the order book or open interest changed.
+    """
     last_quantity: _builtins.int
     """Units of the last trade. Absent for an index."""
     volume: _builtins.int
@@ -60,7 +62,7 @@ class Tick(_message.Message):
         *,
         instrument: _builtins.str = ...,
         event_time: _timestamp_pb2.Timestamp | None = ...,
-        last_price: _builtins.float = ...,
+        last_price: _builtins.float | None = ...,
         last_quantity: _builtins.int | None = ...,
         volume: _builtins.int | None = ...,
         open_interest: _builtins.int | None = ...,
@@ -69,9 +71,9 @@ class Tick(_message.Message):
         ask_price: _builtins.float | None = ...,
         ask_quantity: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ask_price", b"_ask_price", "_ask_quantity", b"_ask_quantity", "_bid_price", b"_bid_price", "_bid_quantity", b"_bid_quantity", "_last_quantity", b"_last_quantity", "_open_interest", b"_open_interest", "_volume", b"_volume", "ask_price", b"ask_price", "ask_quantity", b"ask_quantity", "bid_price", b"bid_price", "bid_quantity", b"bid_quantity", "event_time", b"event_time", "last_quantity", b"last_quantity", "open_interest", b"open_interest", "volume", b"volume"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ask_price", b"_ask_price", "_ask_quantity", b"_ask_quantity", "_bid_price", b"_bid_price", "_bid_quantity", b"_bid_quantity", "_last_price", b"_last_price", "_last_quantity", b"_last_quantity", "_open_interest", b"_open_interest", "_volume", b"_volume", "ask_price", b"ask_price", "ask_quantity", b"ask_quantity", "bid_price", b"bid_price", "bid_quantity", b"bid_quantity", "event_time", b"event_time", "last_price", b"last_price", "last_quantity", b"last_quantity", "open_interest", b"open_interest", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ask_price", b"_ask_price", "_ask_quantity", b"_ask_quantity", "_bid_price", b"_bid_price", "_bid_quantity", b"_bid_quantity", "_last_quantity", b"_last_quantity", "_open_interest", b"_open_interest", "_volume", b"_volume", "ask_price", b"ask_price", "ask_quantity", b"ask_quantity", "bid_price", b"bid_price", "bid_quantity", b"bid_quantity", "event_time", b"event_time", "instrument", b"instrument", "last_price", b"last_price", "last_quantity", b"last_quantity", "open_interest", b"open_interest", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ask_price", b"_ask_price", "_ask_quantity", b"_ask_quantity", "_bid_price", b"_bid_price", "_bid_quantity", b"_bid_quantity", "_last_price", b"_last_price", "_last_quantity", b"_last_quantity", "_open_interest", b"_open_interest", "_volume", b"_volume", "ask_price", b"ask_price", "ask_quantity", b"ask_quantity", "bid_price", b"bid_price", "bid_quantity", b"bid_quantity", "event_time", b"event_time", "instrument", b"instrument", "last_price", b"last_price", "last_quantity", b"last_quantity", "open_interest", b"open_interest", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ask_price: _TypeAlias = _typing.Literal["ask_price"]  # noqa: Y015
     _WhichOneofArgType__ask_price: _TypeAlias = _typing.Literal["_ask_price", b"_ask_price"]  # noqa: Y015
@@ -81,6 +83,8 @@ class Tick(_message.Message):
     _WhichOneofArgType__bid_price: _TypeAlias = _typing.Literal["_bid_price", b"_bid_price"]  # noqa: Y015
     _WhichOneofReturnType__bid_quantity: _TypeAlias = _typing.Literal["bid_quantity"]  # noqa: Y015
     _WhichOneofArgType__bid_quantity: _TypeAlias = _typing.Literal["_bid_quantity", b"_bid_quantity"]  # noqa: Y015
+    _WhichOneofReturnType__last_price: _TypeAlias = _typing.Literal["last_price"]  # noqa: Y015
+    _WhichOneofArgType__last_price: _TypeAlias = _typing.Literal["_last_price", b"_last_price"]  # noqa: Y015
     _WhichOneofReturnType__last_quantity: _TypeAlias = _typing.Literal["last_quantity"]  # noqa: Y015
     _WhichOneofArgType__last_quantity: _TypeAlias = _typing.Literal["_last_quantity", b"_last_quantity"]  # noqa: Y015
     _WhichOneofReturnType__open_interest: _TypeAlias = _typing.Literal["open_interest"]  # noqa: Y015
@@ -95,6 +99,8 @@ class Tick(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bid_price) -> _WhichOneofReturnType__bid_price | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bid_quantity) -> _WhichOneofReturnType__bid_quantity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_price) -> _WhichOneofReturnType__last_price | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_quantity) -> _WhichOneofReturnType__last_quantity | None: ...
     @_typing.overload

@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from server.contract.methods import Method
-from server.contract.testing.examples import accounts, instruments, market_data, strategies, system
+from server.contract.testing.examples import accounts, instruments, market_data, options, strategies, system
 from server.contract.testing.examples.example import Example, smallest
 
-TABLES = (accounts.EXAMPLES, instruments.EXAMPLES, market_data.EXAMPLES, strategies.EXAMPLES, system.EXAMPLES)
+TABLES = (
+    accounts.EXAMPLES,
+    instruments.EXAMPLES,
+    market_data.EXAMPLES,
+    options.EXAMPLES,
+    strategies.EXAMPLES,
+    system.EXAMPLES,
+)
 
 
 def all_examples() -> Mapping[str, Example]:

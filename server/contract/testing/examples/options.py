@@ -1,0 +1,42 @@
+"""Requests of OptionService."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from server.contract.testing.examples.example import Example, Wrong
+from server.contract.testing.world import World
+from strikeline.v1.option_chain_requests_pb2 import ListExpiriesRequest
+
+NOTHING = "NOSUCHUNDERLYING"
+
+
+def _expiries(world: World) -> Message:
+    """As of the morning of the option's last day, so that the system needs no market time."""
+    morning = Timestamp()
+    morning.FromDatetime(datetime.fromisoformat(world.option.expiry).replace(hour=4, tzinfo=UTC))
+    return ListExpiriesRequest(underlying=world.option.underlying, as_of=morning, page_size=3)
+
+
+EXAMPLES: Mapping[str, Example] = MappingProxyType(
+    {
+        "OptionService/ListExpiries": Example(
+            _expiries,
+            wrong=(
+                Wrong(
+                    "token of nobody",
+                    lambda request: setattr(request, "page_token", "no-token"),
+                    "page_token",
+                    "PAGE_TOKEN_INVALID",
+                ),
+            ),
+            missing=lambda _world: ListExpiriesRequest(underlying=NOTHING),
+            missing_reason="UNDERLYING_NOT_FOUND",
+        ),
+    }
+)
