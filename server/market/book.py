@@ -182,8 +182,10 @@ class Book:
     def _move(self, run: Run, ticks: Rows) -> None:
         numbers = ticks["instrument"]
         rows = self.records[numbers]
+        before = rows["last_price"].copy()
         for column in _TICK_COLUMNS:
             rows[column] = ticks[column]
+        rows["last_price"] = np.where(ticks["last_price"] == ABSENT, before, ticks["last_price"])
         rows["instrument"], rows["run"] = numbers, run.index
         self.records[numbers] = rows
         self._touched.update(numbers.tolist())

@@ -165,7 +165,7 @@ def test_absent_and_zero_differ_where_a_value_may_be_unknown() -> None:
     optional = [
         (name, field)
         for name, names in {
-            "Tick": ["last_quantity", "volume", "open_interest", "bid_price", "ask_price"],
+            "Tick": ["last_price", "last_quantity", "volume", "open_interest", "bid_price", "ask_price"],
             "Bar": ["volume", "open_interest"],
             "Quote": ["last_price", "volume", "open_interest"],
             "StrategyM2m": ["m2m", "unrealized_pnl", "total_pnl", "premium_flow"],

@@ -191,3 +191,13 @@ def test_batches_of_any_size_give_the_same_book(rows, size):
         apply(other, *rows[place : place + size])
 
     assert one.records.tobytes() == other.records.tobytes()
+
+
+def test_a_tick_without_a_price_leaves_the_last_one():
+    book = new_book()
+    apply(book, Tick(OPTION, MONDAY, 1, 100, open_interest=75))
+
+    moved = apply(book, Tick(OPTION, MONDAY + SECOND, 2, ABSENT, open_interest=150))
+
+    assert moved == [True]
+    assert of(book, OPTION, "last_price", "open_interest", "day_low") == (100, 150, 100)
