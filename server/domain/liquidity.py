@@ -65,9 +65,9 @@ class LiquidityScale:
     depth: ArrayLike = USUAL_DEPTH
 
     @classmethod
-    def of_lots(cls, tick: float, lot_size: float) -> LiquidityScale:
+    def of_lots(cls, tick: ArrayLike, lot_size: ArrayLike) -> LiquidityScale:
         """Deep is a hundred lots."""
-        return cls(tick, _LOTS_OF_DEPTH * lot_size)
+        return cls(tick, np.asarray(lot_size, np.float64) * _LOTS_OF_DEPTH)
 
 
 def liquidity_score(books: Books, scale: LiquidityScale) -> FloatArray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import date
 from functools import cached_property
@@ -16,10 +18,11 @@ from server.domain.options.expiry_metrics import ExpiryMetrics, expiry_metrics
 from server.domain.options.forward import Forward, ForwardSource
 from server.domain.prices import ABSENT, SCALE
 from server.market.records import CHAIN_ROW, CONTRACT_LISTED, CONTRACT_STALE, MINUTE_ROW
-from strikeline.internal.v1.log_pb2 import ChainBasis, ChainKey, ChainMetrics, ChainMinute, ChainState
+from strikeline.internal.v1.log_pb2 import ChainBasis, ChainKey, ChainMetrics, ChainMinute, ChainsEntry, ChainState
 
 Rows = NDArray[np.void]
 
+_LENGTH = struct.Struct("<I")
 _METRICS = tuple(field.name for field in fields(ExpiryMetrics))
 
 
@@ -133,6 +136,24 @@ class MinuteChain:
             rows=self.rows.tobytes(),
             metrics=metrics_message(self.metrics),
         )
+
+
+def pack_entries(entries: Iterable[ChainsEntry]) -> bytes:
+    """The section `published` of the chains slots' checkpoints: entries as in the chains log, one after the other.
+
+    Those of a base hold the newest state of every chain. Those of a delta hold what came since, and what ended.
+    """
+    payloads = (entry.SerializeToString() for entry in entries)
+    return b"".join(_LENGTH.pack(len(payload)) + payload for payload in payloads)
+
+
+def unpack_entries(section: bytes) -> Iterator[ChainsEntry]:
+    """The entries of a section `published`, to be taken in like those of the log. They have no market time."""
+    place = 0
+    while place < len(section):
+        (size,) = _LENGTH.unpack_from(section, place)
+        place += _LENGTH.size + size
+        yield ChainsEntry.FromString(section[place - size : place])
 
 
 def key_of(underlying: str, expiry: date) -> ChainKey:

@@ -10,7 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from server.market.records import DEPTH, TICK
+from server.market.records import DEPTH, OPEN_INTEREST_REPORT, TICK
 from strikeline.internal.v1.log_pb2 import LogEntry, LogEntryKind, StrategyState
 
 Rows = NDArray[np.void]
@@ -94,8 +94,17 @@ class Entry:
         """Rows of `DEPTH`."""
         return np.concatenate([np.frombuffer(part.depths, DEPTH) for part in self.parts])
 
+    @cached_property
+    def open_interest_reports(self) -> Rows:
+        """Rows of `OPEN_INTEREST_REPORT`."""
+        return np.concatenate([np.frombuffer(part.open_interest_reports, OPEN_INTEREST_REPORT) for part in self.parts])
+
 
 def _broken(part: LogEntry) -> bool:
+    """Its records are cut off."""
     return bool(
-        len(part.ticks) % TICK.itemsize or len(part.history) % TICK.itemsize or len(part.depths) % DEPTH.itemsize
+        len(part.ticks) % TICK.itemsize
+        or len(part.history) % TICK.itemsize
+        or len(part.depths) % DEPTH.itemsize
+        or len(part.open_interest_reports) % OPEN_INTEREST_REPORT.itemsize
     )

@@ -118,9 +118,9 @@ M2M_LEG = np.dtype(
 )
 """One leg (by its number) of the strategy sample beside it. Flag 1: its price is fresh."""
 
-OPEN_INTEREST_REPORT = np.dtype([("instrument", "<i4"), ("reserved", "<i4"), ("change", "<i8")])
+OPEN_INTEREST_REPORT = np.dtype([("instrument", "<i4"), ("reserved", "<i4"), ("event_time", "<i8"), ("change", "<i8")])
 """A feed's own figure: change of open interest against the previous day's close, units, as the exchange published
-it."""
+it at that time."""
 
 CONTRACT_LISTED = 1
 """There is such a contract. Without it the other columns say nothing."""
@@ -167,7 +167,7 @@ BOOK_SUMMARY = np.dtype(
     ]
 )
 """Liquidity of one contract by its newest order book of the minute: rupees, per cent, -100 to 100, -1 to 1, rupees,
-0 to 100. NaN when no book came, or a side of it was empty."""
+0 to 100. All NaN when no book came; where a side was empty its score is 0 and what needs both sides is NaN."""
 
 _FIRST_ORDER = ("volatility", *GREEKS[:5])
 

@@ -75,6 +75,11 @@ class Runs:
         kin = (other for other in self._runs.values() if other.source == run.source and not other.live)
         return sorted({run.index, *(other.index for other in kin)})
 
+    @property
+    def next_index(self) -> int:
+        """The index of the run that starts next."""
+        return self._next
+
     def __iter__(self) -> Iterator[Run]:
         return iter(self._runs.values())
 

@@ -45,11 +45,15 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True)
 class Checked:
-    """Figures that passed, NaN in place of those that did not, and how many violated each rule (absent: none)."""
+    """Figures that passed, NaN in place of those that did not, and how many violated each rule (absent: none).
+
+    `withheld` marks the contracts of which a figure did not pass.
+    """
 
     volatility: FloatArray
     greeks: Greeks
     violations: Mapping[Rule, int]
+    withheld: BoolArray
 
 
 def price_within_bounds(contracts: Contracts, price: ArrayLike) -> BoolArray:
@@ -87,29 +91,32 @@ def checked(
 ) -> Checked:
     """Withholds what violates an invariant. A wrong price, volatility or parity withholds everything of a contract.
 
-    `price` NaN, or no time left: nothing to compare. `parity` is `parity_holds` contract by contract, when put and
-    call were compared.
+    Price or forward NaN, or no time left: nothing to compare. `parity` is `parity_holds` contract by contract, when
+    put and call were compared.
     """
     values = greeks.values.copy()
     counts: dict[Rule, int] = {}
     prices = floats(price)
     with np.errstate(all="ignore"):
+        comparable = np.isfinite(prices) & np.isfinite(contracts.forward) & (contracts.years > 0.0)
         whole = {
-            Rule.PRICE_BOUNDS: np.isfinite(prices) & (contracts.years > 0.0) & ~price_within_bounds(contracts, prices),
+            Rule.PRICE_BOUNDS: comparable & ~price_within_bounds(contracts, prices),
             Rule.VOLATILITY_BOUNDS: (volatility <= 0.0) | (volatility > HIGHEST_VOLATILITY),
         }
         if parity is not None:
             whole[Rule.PUT_CALL_PARITY] = ~parity & np.isfinite(volatility)
         single = _single(contracts, values)
     wrong = np.logical_or.reduce(list(whole.values()))
+    withheld = wrong.copy()
     for rule, (names, rows) in single.items():
+        withheld |= rows
         _count(counts, rule, rows & ~wrong)
         for name in names:
             values[_ROW[name], rows] = np.nan
     for rule, rows in whole.items():
         _count(counts, rule, rows)
     values[:, wrong] = np.nan
-    return Checked(np.where(wrong, np.nan, volatility), Greeks(values), MappingProxyType(counts))
+    return Checked(np.where(wrong, np.nan, volatility), Greeks(values), MappingProxyType(counts), withheld)
 
 
 def _count(counts: dict[Rule, int], rule: Rule, rows: BoolArray) -> None:

@@ -59,13 +59,18 @@ class ExpiryQuotes:
 
 @dataclass(frozen=True)
 class ExpiryValuation:
-    """One expiry, valued: its forward, its chain, and the Greeks of both sides by strike."""
+    """One expiry, valued: its forward, its chain, and the Greeks of both sides by strike.
+
+    `call_withheld` and `put_withheld` mark the contracts of which a figure violated an invariant.
+    """
 
     quotes: ExpiryQuotes
     forward: Forward | None
     chain: Chain
     call_greeks: Greeks
     put_greeks: Greeks
+    call_withheld: BoolArray
+    put_withheld: BoolArray
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def _split(
             calls=_side(quotes.calls, found.volatility[of_calls], calls),
             puts=_side(quotes.puts, found.volatility[of_puts], puts),
         )
-        yield ExpiryValuation(quotes, forward, chain, calls, puts)
+        yield ExpiryValuation(quotes, forward, chain, calls, puts, found.withheld[of_calls], found.withheld[of_puts])
         start = end
 
 

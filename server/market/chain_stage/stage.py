@@ -1,0 +1,316 @@
+"""Stage of the chains slots: ticks of one shard become valued option chains, their minutes and metrics.
+
+What is published follows from the entries alone. A chain exists from the first tick of one of its options in a feed
+run until 15:30:00 of its expiry day. It is valued when something that it is valued with has changed, at most once in
+each of its windows of market time; what is left over is valued when market time stands still for a sign of life of the
+feed, when a minute ends and when the run ends. Late ticks change nothing (see `Quotes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.domain.timeframes import MINUTE_NS
+from server.market.chain_stage.chain_table import ChainTable
+from server.market.chain_stage.contracts import NONE, Contracts
+from server.market.chain_stage.hydration import Hydration
+from server.market.chain_stage.minutes import Closing, Minutes
+from server.market.chain_stage.order_books import OrderBooks
+from server.market.chain_stage.ports import ChainOutput, ChainReference, ChainRules
+from server.market.chain_stage.quotes import Quotes
+from server.market.chain_stage.segments import Segment, segments_of
+from server.market.chain_stage.valuing import Valuer
+from server.market.chains import LiveChain, MinuteChain, key_of, pack_entries, unpack_entries
+from server.market.entries import RUN_ENDED, RUN_STARTED, TICKS, Entry
+from server.market.runs import Run, Runs
+from server.market.sessions import Located, SessionTable, day_numbers
+from server.market.telemetry import Meter, NoMeter
+from server.store.database import Transaction
+from strikeline.internal.v1.log_pb2 import ChainKey, ChainsEntry
+
+Rows = NDArray[np.void]
+Ids = NDArray[np.int32]
+Mask = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
+
+
+@dataclass
+class _Outcome:
+    """What the entry at hand leads to."""
+
+    run: str = ""
+    chains: list[LiveChain] = field(default_factory=list)
+    minutes: list[MinuteChain] = field(default_factory=list)
+    ended: list[ChainKey] = field(default_factory=list)
+
+
+class ChainsStage:
+    """Quotes, chains and minutes of one shard."""
+
+    def __init__(
+        self,
+        sessions: SessionTable,
+        rules: ChainRules,
+        reference: ChainReference,
+        output: ChainOutput,
+        meter: Meter | None = None,
+    ) -> None:
+        self._sessions = sessions
+        self._output = output
+        self._runs = Runs()
+        self._contracts = Contracts()
+        self._quotes = Quotes(self._runs)
+        self._table = ChainTable(self._contracts)
+        self._books = OrderBooks(self._quotes, self._contracts)
+        self._minutes = Minutes(self._books)
+        self._valuer = Valuer(self._contracts, self._table, self._quotes, rules, meter or NoMeter())
+        self._hydration = Hydration(self._contracts, self._table, self._quotes, sessions, reference)
+        self._live: dict[int, LiveChain] = {}
+        self._changed: dict[int, ChainKey | None] = {}
+        self._unsaved: list[MinuteChain] = []
+        self._segments: list[Segment] = []
+        self._outcome = _Outcome()
+
+    async def begin(self) -> None:
+        """A first start needs nothing: the log is followed from its beginning."""
+
+    async def prepare(self, entry: Entry) -> None:
+        """Makes the entry's instruments known, and fetches the day before of chains that begin a trading day."""
+        await self._hydration.resume()
+        self._segments = []
+        if entry.kind != TICKS:
+            return
+        run = self._runs.get(entry.run)
+        self._segments = list(segments_of(entry, 0 if run is None else run.market_time))
+        await self._hydration.learn(entry.ticks["instrument"], _day(self._segments[0].market_time))
+        index = self._runs.next_index if run is None else run.index
+        for segment in self._segments:
+            chains = self._turning(index, segment)
+            if len(chains):
+                await self._hydration.begin_day(chains, _day(segment.market_time))
+
+    def apply(self, entry: Entry) -> bytes | None:
+        """Takes in one entry. -> a ChainsEntry when a chain was valued, or a minute or an expiry ended."""
+        self._outcome = _Outcome(entry.run)
+        if entry.kind == RUN_STARTED:
+            for other in [
+                run for run in self._runs if run.live and run.source == entry.source and run.name != entry.run
+            ]:
+                self._finish(other)
+            self._runs.start(entry.run, entry.source)
+        elif entry.kind == RUN_ENDED:
+            run = self._runs.get(entry.run)
+            if run is not None:
+                self._finish(run)
+            self._runs.end(entry.run)
+        elif entry.kind == TICKS:
+            self._ticked(entry)
+        self._hydration.forget()
+        return self._published(entry)
+
+    async def save(self, transaction: Transaction) -> int:
+        """Writes the minutes that are over. -> how many rows."""
+        return await self._output.save_minutes(transaction, self._unsaved) if self._unsaved else 0
+
+    def saved(self) -> None:
+        """Rows and sections are committed."""
+        self._unsaved = []
+        self._changed.clear()
+        self._quotes.forget_changes()
+        self._books.forget_changes()
+        self._minutes.forget_changes()
+
+    def sections(self, *, full: bool) -> Mapping[str, bytes]:
+        """Checkpoint sections: everything, or what changed since `saved`; small ones are always whole."""
+        return {
+            "quotes": self._quotes.snapshot(full=full),
+            "books": self._books.snapshot(full=full),
+            "minutes": self._minutes.snapshot(full=full),
+            "runs": self._runs.dump(),
+            "chains": self._table.dump(),
+            "published": pack_entries(self._states(full=full)),
+        }
+
+    def restore(self, sections: Mapping[str, bytes]) -> None:
+        """Takes over the sections of a checkpoint: the base, then each delta."""
+        self._runs.load(sections["runs"])
+        self._quotes.restore(sections["quotes"])
+        self._books.restore(sections["books"])
+        self._minutes.restore(sections["minutes"])
+        self._table.load(sections["chains"])
+        for entry in unpack_entries(sections["published"]):
+            for state in entry.chains:
+                live = LiveChain.parse(state, entry.run)
+                self._live[self._contracts.chain((live.underlying, live.expiry))] = live
+        existing = set(self._table.existing().tolist())
+        self._live = {chain: live for chain, live in self._live.items() if chain in existing}
+
+    def _ticked(self, entry: Entry) -> None:
+        run = self._runs.advance(entry.run, entry.source, 0)
+        stands_still = not len(entry.ticks) and entry.market_time <= run.market_time
+        for segment in self._segments:
+            self._take(run, segment)
+        if stands_still:
+            self._value(self._table.dirty(run.index), run)
+
+    def _take(self, run: Run, segment: Segment) -> None:
+        if segment.market_time // MINUTE_NS > run.market_time // MINUTE_NS:
+            self._end_minutes(run, segment.market_time)
+        run.market_time = max(run.market_time, segment.market_time)
+        self._expire(run)
+        self._begin_day(run, segment)
+        changed = self._quotes.apply(run, segment.ticks)
+        reported = self._quotes.report(run, segment.reports)
+        self._touch(run, np.concatenate((changed, reported)))
+        self._books.apply(run, segment.depths)
+        self._value(self._table.due(run.index, run.market_time), run)
+
+    def _end_minutes(self, run: Run, at: int | None) -> None:
+        """Values what has changed within the minutes that end, then closes them."""
+        self._value(self._table.dirty(run.index), run)
+        self._close(self._table.closing(run.index, at))
+
+    def _finish(self, run: Run) -> None:
+        self._outcome.run = run.name
+        self._end_minutes(run, None)
+
+    def _expire(self, run: Run) -> None:
+        """Chains that are in force no more are gone, also those of runs that are over."""
+        rows = self._table.rows
+        chains = self._table.expired(run.market_time, (rows["run"] == run.index) | ~self._runs.live(rows["run"]))
+        if not len(chains):
+            return
+        self._close(chains[rows["samples"][chains] > 0])
+        self._table.remove(chains)
+        for chain in chains.tolist():
+            self._forget(chain)
+            if self._live.pop(chain, None) is not None:
+                key = key_of(*self._contracts.keys[chain])
+                self._outcome.ended.append(key)
+                self._changed[chain] = key
+
+    def _turning(self, run: int, segment: Segment) -> Numbers:
+        """Chains that a trading day begins for with this segment: the run's, and those that it brings ticks of."""
+        rows = self._table.rows
+        touched = self._chains_of(segment.ticks["instrument"])
+        mask = rows["exists"] & (rows["run"] == run)
+        mask[touched] = self._claimable(touched, run)
+        mask &= (rows["day"] != _day(segment.market_time)) & (rows["expiry"] >= segment.market_time)
+        return np.flatnonzero(mask)
+
+    def _begin_day(self, run: Run, segment: Segment) -> None:
+        chains = self._turning(run.index, segment)
+        if not len(chains):
+            return
+        day = _day(run.market_time)
+        ids = np.concatenate([self._contracts.ladders[chain].instruments for chain in chains.tolist()])
+        self._quotes.begin_day(ids, self._sessions.previous_days(ids, day), self._hydration.stored(ids, day))
+        self._table.rows["day"][chains] = day
+
+    def _claimable(self, chains: Numbers, run: int) -> Mask:
+        """Which chains a run takes: not those that a later live run has."""
+        owners = self._table.rows["run"][chains]
+        taken = self._table.rows["exists"][chains] & (owners > run)
+        if taken.any():
+            taken &= self._runs.live(owners)
+        return ~taken
+
+    def _chains_of(self, ids: Ids) -> Numbers:
+        chains = self._contracts.chain_of[ids]
+        return np.unique(chains[chains != NONE]).astype(np.int64)
+
+    def _touch(self, run: Run, ids: Ids) -> None:
+        """What was valued with these instruments is to be valued again; chains of new options begin."""
+        if not len(ids):
+            return
+        chains = self._chains_of(ids)
+        rows = self._table.rows
+        chains = chains[rows["expiry"][chains] >= run.market_time]
+        fresh = ~rows["exists"][chains] | (rows["run"][chains] != run.index)
+        for chain in chains[fresh & self._claimable(chains, run.index)].tolist():
+            self._create(chain, run)
+        self._table.touch(chains)
+        futures = self._contracts.future_of[ids]
+        self._table.touch(np.unique(futures[futures != NONE]).astype(np.int64))
+        spots = self._contracts.spot_of[ids]
+        spots = spots[spots != NONE]
+        if len(spots):
+            self._table.touch_underlyings(spots)
+
+    def _create(self, chain: int, run: Run) -> None:
+        """The chain begins in this run; what another run has gathered is closed."""
+        if self._table.rows["exists"][chain]:
+            self._close(np.array([chain])[self._table.rows["samples"][[chain]] > 0])
+        self._forget(chain)
+        self._table.create(chain, run.index)
+
+    def _forget(self, chain: int) -> None:
+        """Nothing is gathered of its options."""
+        ids = self._contracts.ladders[chain].instruments
+        self._minutes.forget(ids)
+        self._books.forget(ids)
+
+    def _value(self, chains: Numbers, run: Run) -> None:
+        if not len(chains):
+            return
+        valued = self._valuer.value(chains, run)
+        inside = self._located(chains, np.full(len(chains), run.market_time, np.int64)).inside
+        self._table.valued(chains, run.market_time, inside)
+        self._minutes.add(valued, inside)
+        for chain, live in zip(chains.tolist(), valued.chains, strict=True):
+            self._live[chain] = live
+            self._changed[chain] = None
+        self._outcome.chains.extend(valued.chains)
+
+    def _close(self, chains: Numbers) -> None:
+        if not len(chains):
+            return
+        opened = self._table.rows["minute"][chains]
+        located = self._located(chains, opened)
+        columns = (
+            self._table.rows["samples"][chains].tolist(),
+            opened.tolist(),
+            located.day.tolist(),
+            (located.day_open == opened).tolist(),
+        )
+        minutes = self._minutes.close(
+            [Closing(self._live[chain], *values) for chain, *values in zip(chains.tolist(), *columns, strict=True)]
+        )
+        self._table.closed(chains)
+        self._outcome.minutes.extend(minutes)
+        self._unsaved.extend(minutes)
+
+    def _located(self, chains: Numbers, times: Numbers) -> Located:
+        """The session of each chain's market at a time."""
+        first = [self._contracts.ladders[chain].instruments[0] for chain in chains.tolist()]
+        return self._sessions.locate(np.array(first, np.int32), times)
+
+    def _states(self, *, full: bool) -> list[ChainsEntry]:
+        """The newest states of all chains, or of those that changed, by run; and what ended."""
+        chosen = self._live if full else {chain: self._live[chain] for chain in self._changed if chain in self._live}
+        entries: dict[str, ChainsEntry] = {}
+        for live in chosen.values():
+            entries.setdefault(live.run, ChainsEntry(run=live.run)).chains.append(live.state())
+        ended = [key for chain, key in self._changed.items() if key is not None and chain not in self._live]
+        return [*([ChainsEntry(ended=ended)] if ended and not full else []), *entries.values()]
+
+    def _published(self, entry: Entry) -> bytes | None:
+        outcome = self._outcome
+        if not (outcome.chains or outcome.minutes or outcome.ended):
+            return None
+        return ChainsEntry(
+            run=outcome.run,
+            market_time=entry.market_time,
+            appended_at=entry.appended_at,
+            chains=[live.state() for live in outcome.chains],
+            minutes=[minute.message() for minute in outcome.minutes],
+            ended=outcome.ended,
+        ).SerializeToString()
+
+
+def _day(instant: int) -> int:
+    return int(day_numbers(np.array([instant], np.int64))[0])

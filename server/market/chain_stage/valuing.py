@@ -1,0 +1,219 @@
+"""Values chains: their quotes at a market time become rows, volatilities and Greeks, all chains in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.domain.options.arrays import FloatArray
+from server.domain.options.greeks import NAMES
+from server.domain.options.time_to_expiry import years_between
+from server.domain.options.valuation import ExpiryQuotes, ExpiryValuation, SideQuotes, value_expiries
+from server.domain.prices import ABSENT, SCALE
+from server.market.chain_stage.chain_table import ChainTable
+from server.market.chain_stage.contracts import NONE, Contracts, Ladder
+from server.market.chain_stage.ports import ChainRules
+from server.market.chain_stage.quotes import Quotes
+from server.market.chains import LiveChain, prices, quantities
+from server.market.records import CHAIN_CONTRACT, CHAIN_ROW, CONTRACT_LISTED, CONTRACT_STALE, CONTRACT_WITHHELD
+from server.market.runs import Run
+from server.market.sessions import day_numbers
+from server.market.telemetry import Meter
+
+Rows = NDArray[np.void]
+Ids = NDArray[np.int32]
+Numbers = NDArray[np.int64]
+
+_SHOWN: Final = (
+    "event_time",
+    "last_price",
+    "volume",
+    "open_interest",
+    "exchange_oi_change",
+    "bid_price",
+    "bid_quantity",
+    "ask_price",
+    "ask_quantity",
+)
+"""Columns that a contract takes from its quote while that counts."""
+
+
+@dataclass(frozen=True)
+class ValuedSide:
+    """One side of some chains, one after the other.
+
+    `ids` is `NONE` where nothing is listed. `figures` of shape (contracts, 12) are volatility and Greeks, NaN where
+    absent.
+    """
+
+    ids: Ids
+    figures: FloatArray
+
+
+@dataclass(frozen=True)
+class Valued:
+    """Chains that were valued, in the order asked for, and their sides."""
+
+    chains: Sequence[LiveChain]
+    sides: tuple[ValuedSide, ValuedSide]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Calls or puts of some chains, one after the other: rows of `CHAIN_CONTRACT` and what they are valued by."""
+
+    rows: Rows
+    price: FloatArray
+    open_interest: FloatArray
+    volume: FloatArray
+
+    def part(self, rows: slice) -> SideQuotes:
+        return SideQuotes(price=self.price[rows], open_interest=self.open_interest[rows], volume=self.volume[rows])
+
+
+class Valuer:
+    """Values chains out of quotes. What violates an invariant is withheld, and counted by rule."""
+
+    def __init__(
+        self, contracts: Contracts, table: ChainTable, quotes: Quotes, rules: ChainRules, meter: Meter
+    ) -> None:
+        self._contracts = contracts
+        self._table = table
+        self._quotes = quotes
+        self._rules = rules
+        self._meter = meter
+
+    def value(self, chains: Numbers, run: Run) -> Valued:
+        """Values chains of a run at its market time."""
+        numbers = chains.tolist()
+        ladders = [self._contracts.ladders[number] for number in numbers]
+        calls, puts = (self._side(run, np.concatenate(ids)) for ids in _columns(ladders))
+        parts = _parts(ladders)
+        quotes = self._expiries(chains, ladders, (calls, puts), parts, run)
+        found = value_expiries(quotes)
+        for rule, count in found.violations.items():
+            self._meter.count("strikeline_chain_figures_withheld_total", count, rule=rule.value)
+        sides = (
+            _fill(
+                calls,
+                [(item.chain.calls.volatility, item.call_greeks.values, item.call_withheld) for item in found.expiries],
+            ),
+            _fill(
+                puts,
+                [(item.chain.puts.volatility, item.put_greeks.values, item.put_withheld) for item in found.expiries],
+            ),
+        )
+        lives = self._lives(chains, ladders, (calls, puts), parts, found.expiries, run)
+        return Valued(lives, sides)
+
+    def _side(self, run: Run, ids: Ids) -> _Side:
+        rows = self._quotes.rows[ids]
+        listed = ids != NONE
+        counts = listed & self._quotes.usable(run, ids, self._rules.freshness)
+        shown = np.zeros(len(ids), CHAIN_CONTRACT)
+        shown["instrument"] = np.where(listed, ids, 0)
+        for name in _SHOWN:
+            shown[name] = np.where(counts, rows[name], ABSENT)
+        today = rows["day"] == _day(run.market_time)
+        for name in ("volume", "exchange_oi_change"):
+            shown[name][~today] = ABSENT
+        shown["previous_open_interest"] = np.where(listed, rows["previous_open_interest"], ABSENT)
+        priced = shown["last_price"] != ABSENT
+        fresh = priced & (shown["event_time"] >= run.market_time - self._rules.freshness)
+        shown["flags"] = np.where(listed, CONTRACT_LISTED, 0) | np.where(priced & ~fresh, CONTRACT_STALE, 0)
+        price = np.where(fresh, shown["last_price"] / SCALE, np.nan)
+        return _Side(shown, price, quantities(shown["open_interest"]), quantities(shown["volume"]))
+
+    def _expiries(
+        self, chains: Numbers, ladders: Sequence[Ladder], sides: tuple[_Side, _Side], parts: Sequence[slice], run: Run
+    ) -> list[ExpiryQuotes]:
+        strikes = prices(np.concatenate([ladder.strikes for ladder in ladders]))
+        years = years_between(run.market_time, self._table.rows["expiry"][chains]).tolist()
+        spots = [self._contracts.spots[self._contracts.underlying_of[chain]] for chain in chains.tolist()]
+        bases = self._fresh_prices(run, spots)
+        futures = self._fresh_prices(run, [ladder.future for ladder in ladders])
+        return [
+            ExpiryQuotes(
+                strikes=strikes[part],
+                calls=sides[0].part(part),
+                puts=sides[1].part(part),
+                spot=base,
+                future=future,
+                rate=self._rules.rate,
+                dividend_yield=self._rules.dividend_yield,
+                years=left,
+            )
+            for part, base, future, left in zip(parts, bases, futures, years, strict=True)
+        ]
+
+    def _fresh_prices(self, run: Run, numbers: Sequence[int]) -> list[float | None]:
+        """Rupees; None for no instrument, and where the price is not known or too old."""
+        ids = np.array(numbers, np.int32)
+        rows = self._quotes.rows[ids]
+        fresh = (ids != NONE) & (rows["last_price"] != ABSENT) & (rows["event_time"] != ABSENT)
+        fresh &= self._quotes.usable(run, ids, self._rules.freshness)
+        fresh &= rows["event_time"] >= run.market_time - self._rules.freshness
+        known = zip(fresh.tolist(), rows["last_price"].tolist(), strict=True)
+        return [price / SCALE if usable else None for usable, price in known]
+
+    def _lives(
+        self,
+        chains: Numbers,
+        ladders: Sequence[Ladder],
+        sides: tuple[_Side, _Side],
+        parts: Sequence[slice],
+        found: Sequence[ExpiryValuation],
+        run: Run,
+    ) -> list[LiveChain]:
+        rows = np.empty(len(sides[0].rows), CHAIN_ROW)
+        rows["strike"] = np.concatenate([ladder.strikes for ladder in ladders])
+        rows["call"], rows["put"] = sides[0].rows, sides[1].rows
+        revisions = self._table.rows["revision"][chains].tolist()
+        keys = [self._contracts.keys[chain] for chain in chains.tolist()]
+        return [
+            LiveChain(
+                underlying=key[0],
+                expiry=key[1],
+                as_of=run.market_time,
+                spot=item.quotes.spot,
+                forward=item.forward,
+                rate=self._rules.rate,
+                dividend_yield=self._rules.dividend_yield,
+                years=item.quotes.years,
+                rows=np.frombuffer(rows[part].tobytes(), CHAIN_ROW),
+                revision=revision + 1,
+                run=run.name,
+            )
+            for key, part, item, revision in zip(keys, parts, found, revisions, strict=True)
+        ]
+
+
+def _fill(side: _Side, found: Sequence[tuple[FloatArray, FloatArray, NDArray[np.bool_]]]) -> ValuedSide:
+    """Writes what was found into the side's rows."""
+    figures = np.empty((len(side.rows), 1 + len(NAMES)))
+    figures[:, 0] = np.concatenate([volatility for volatility, _, _ in found])
+    figures[:, 1:] = np.concatenate([greeks for _, greeks, _ in found], axis=1).T
+    for number, name in enumerate(("volatility", *NAMES)):
+        side.rows[name] = figures[:, number]
+    withheld = np.concatenate([rows for _, _, rows in found])
+    side.rows["flags"] |= np.where(withheld, CONTRACT_WITHHELD, 0).astype(np.int32)
+    ids = np.where(side.rows["instrument"] > 0, side.rows["instrument"], NONE).astype(np.int32)
+    return ValuedSide(ids, figures)
+
+
+def _columns(ladders: Sequence[Ladder]) -> tuple[list[Ids], list[Ids]]:
+    return [ladder.calls for ladder in ladders], [ladder.puts for ladder in ladders]
+
+
+def _parts(ladders: Sequence[Ladder]) -> list[slice]:
+    """Where each chain's strikes are among those of all."""
+    ends = np.cumsum([len(ladder.strikes) for ladder in ladders]).tolist()
+    return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _day(instant: int) -> int:
+    return int(day_numbers(np.array([instant], np.int64))[0])
