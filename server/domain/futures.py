@@ -79,6 +79,48 @@ def sentiment(signal: PositionSignal) -> Sentiment:
 
 
 @dataclass(frozen=True)
+class PositionMove:
+    """A bar against the one before it of the same contract; None is not known.
+
+    `price_change` is in rupees or points to four decimals, `interest_change` in the unit of the open interest, both
+    also in per cent of the value before.
+    """
+
+    price_change: float | None
+    price_percent: float | None
+    interest_change: int | None
+    interest_percent: float | None
+    signal: PositionSignal | None
+    strength: float | None
+
+    @property
+    def sentiment(self) -> Sentiment | None:
+        """Which way the signal points."""
+        return None if self.signal is None else sentiment(self.signal)
+
+
+NO_MOVE: Final = PositionMove(None, None, None, None, None, None)
+"""The move of a bar that has no predecessor."""
+
+
+def position_move(
+    now: tuple[float, int | None], before: tuple[float, int | None] | None, threshold: float = SIGNAL_THRESHOLD
+) -> PositionMove:
+    """What two bars say, each its close and open interest; `before` is None without one."""
+    if before is None:
+        return NO_MOVE
+    price, interest = _percent(now[0], before[0]), _percent(now[1], before[1])
+    return PositionMove(
+        price_change=round(now[0] - before[0], 4),
+        price_percent=price,
+        interest_change=None if now[1] is None or before[1] is None else now[1] - before[1],
+        interest_percent=interest,
+        signal=position_signal(price, interest, threshold),
+        strength=signal_strength(price, interest),
+    )
+
+
+@dataclass(frozen=True)
 class FutureQuote:
     """A listed future: price in rupees and open interest in one unit for all of an underlying; None is absent."""
 
@@ -190,6 +232,12 @@ def term_structure(quotes: Sequence[FutureQuote], spot: float | None, instant_ns
         days = (quote.expiry - today).days
         points.append(TermPoint(quote, days, basis(quote.price, spot, days), step))
     return tuple(points)
+
+
+def _percent(now: float | None, before: float | None) -> float | None:
+    if now is None or before is None or before <= 0:
+        return None
+    return (now - before) / before * 100.0
 
 
 def _cost(ahead: Sequence[FutureQuote]) -> float | None:

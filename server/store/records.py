@@ -59,6 +59,9 @@ LARGER_BAR: Final = np.dtype(
 )
 """A bar of a larger timeframe as a source gives it."""
 
+IN_CONTRACTS: Final = " (contracts)"
+"""End of the source of a recorded bar whose volume and open interest are in contracts: the lot size was not known."""
+
 CANDLE: Final = np.dtype(
     [
         ("strategy", "<i8"),

@@ -108,7 +108,9 @@ class ContractRules:
         Its lot size is the one known for `day`, else `default_lot`.
         """
         name = canonical_underlying(underlying)
-        symbol = derivative_symbol(name, expiry, strike, side, monthly=self.expiries.is_monthly(name, expiry))
+        # Every future is called by its month, whatever weekday it expires on.
+        monthly = strike is None or self.expiries.is_monthly(name, expiry)
+        symbol = derivative_symbol(name, expiry, strike, side, monthly=monthly)
         return Contract(
             exchange=_DERIVATIVE_EXCHANGE.get(name, "NFO"),
             tradingsymbol=symbol,

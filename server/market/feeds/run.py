@@ -34,7 +34,7 @@ from server.store.bars import BarQuery, BarStore
 from server.store.calendar import CalendarStore
 from server.store.database import Database
 from server.store.instruments import ContractFilter, InstrumentStore
-from server.store.records import Records
+from server.store.records import IN_CONTRACTS, Records
 from server.store.worker_state import CheckpointStore
 
 CALENDAR: Final = "NSE"
@@ -158,9 +158,10 @@ class _Feed:
             newest += [to_nanoseconds(bar.open_time) + MINUTE_NS - 1 for bar in bars.items]
         return max(newest) or None
 
-    async def _store_larger(self, timeframe: Timeframe, rows: Records) -> None:
+    async def _store_larger(self, timeframe: Timeframe, rows: Records, *, in_contracts: bool) -> None:
+        source = REPLAY + IN_CONTRACTS if in_contracts else REPLAY
         async with self.database.transaction() as transaction:
-            await BarStore(self.database).store_larger(transaction, timeframe, REPLAY, rows)
+            await BarStore(self.database).store_larger(transaction, timeframe, source, rows)
 
     async def _import(self, data: bytes) -> ImportReport:
         return await import_instruments(data, InstrumentStore(self.database))

@@ -134,12 +134,13 @@ class Folder:
         series.users += 1
         return series.users == 1
 
-    def release(self, instrument: int) -> None:
-        """Takes back one `retain`."""
+    def release(self, instrument: int) -> bool:
+        """Takes back one `retain`. -> the instrument is not needed any more."""
         series = self._series[instrument]
         series.users -= 1
         if not series.users:
             del self._series[instrument]
+        return not series.users
 
     def newest(self, instrument: int, *, closed_only: bool) -> BarRow | None:
         """The newest bar of a retained instrument; None before its first minute."""

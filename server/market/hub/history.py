@@ -37,12 +37,24 @@ class BarHistory:
             rows += minutes_of(await self._bars.day_bars(members, max(start, day), market_time + 1))
         return rows
 
+    async def before(self, instrument: int, instant: int, timeframe: str, count: int) -> list[BarRow]:
+        """At most `count` stored bars that begin before an instant, the newest first."""
+        query = BarQuery(
+            instrument_id=instrument,
+            timeframe=Timeframe.parse(timeframe),
+            end=to_datetime(instant),
+            ascending=False,
+            market_time=None,
+        )
+        page = await self._bars.list_bars(query, self._calendar_of(instrument), count)
+        return [_stored_bar(instrument, bar) for bar in page.items]
+
     async def _days(self, instrument: int, start: int, end: int) -> list[BarRow]:
         query = BarQuery(
             instrument_id=instrument, timeframe=_DAY, start=to_datetime(start), end=to_datetime(end), market_time=None
         )
         page = await self._bars.list_bars(query, self._calendar_of(instrument), _DAYS_OF_A_PERIOD)
-        return [_day_of(instrument, bar) for bar in page.items]
+        return [_stored_bar(instrument, bar) for bar in page.items]
 
     def _span(self, instrument: int, market_time: int, timeframe: Timeframe) -> tuple[int, int] | None:
         """Start of the bar at market time, and the open of its day; None when the market has not traded yet."""
@@ -68,7 +80,7 @@ def _minute_of(row: dict[str, int]) -> BarRow:
     return BarRow(row["instrument"], row["flags"], row["open_time"], *prices, volume, row["open_interest"])
 
 
-def _day_of(instrument: int, bar: Bar) -> BarRow:
+def _stored_bar(instrument: int, bar: Bar) -> BarRow:
     flags = (BAR_PARTIAL if bar.partial else 0) | (BAR_CLOSED if bar.closed else 0)
     return BarRow(
         instrument,

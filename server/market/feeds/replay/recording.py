@@ -32,10 +32,21 @@ class TickRecording(Protocol):
 
 @dataclass(frozen=True)
 class LargerBars:
-    """A file of bars longer than a minute: they are stored as they are and make no ticks."""
+    """A file of bars longer than a minute: they are stored as they are and make no ticks.
+
+    `in_contracts`: volume and open interest are in contracts, because the lot size is not known.
+    """
 
     timeframe: Timeframe
     bars: Bars
+    in_contracts: bool = False
+
+
+@dataclass(frozen=True)
+class LargerFile:
+    """A file of longer bars that are not all of one kind."""
+
+    parts: tuple[LargerBars, ...]
 
 
 @dataclass(frozen=True)
@@ -45,4 +56,4 @@ class InstrumentFile:
     path: Path
 
 
-Recording = TickRecording | LargerBars | InstrumentFile
+Recording = TickRecording | LargerBars | LargerFile | InstrumentFile

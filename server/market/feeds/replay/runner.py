@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from server.market.feeds.replay.formats import recognise
 from server.market.feeds.replay.merge import merge
 from server.market.feeds.replay.pace import Pacer
 from server.market.feeds.replay.paths import ReplayPath
-from server.market.feeds.replay.recording import InstrumentFile, LargerBars, ReplayContext
+from server.market.feeds.replay.recording import InstrumentFile, LargerBars, LargerFile, ReplayContext
 from server.market.feeds.replay.report import ReplaySummary
 from server.market.feeds.writer import BatchWriter, Ticks
 from server.store.records import LARGER_BAR, Records
@@ -25,8 +25,13 @@ from server.store.records import LARGER_BAR, Records
 END_SECONDS: Final = 2.0
 """Longest wait for the end mark of a run that is being cancelled."""
 
-StoreLarger = Callable[[Timeframe, Records], Awaitable[None]]
-"""Stores bars of a larger timeframe (records of `LARGER_BAR`)."""
+
+class StoreLarger(Protocol):
+    """Stores bars of a larger timeframe (records of `LARGER_BAR`)."""
+
+    async def __call__(self, timeframe: Timeframe, rows: Records, *, in_contracts: bool) -> None:
+        """`in_contracts`: volume and open interest are in contracts."""
+
 
 ImportFile = Callable[[bytes], Awaitable[ImportReport]]
 """Imports the broker's instrument dump."""
@@ -58,9 +63,10 @@ class Replay:
         for recording in recordings:
             if isinstance(recording, InstrumentFile):
                 await self._import(recording)
-            elif isinstance(recording, LargerBars):
-                await self._store(recording)
-        ticks = [item.chunks() for item in recordings if not isinstance(item, InstrumentFile | LargerBars)]
+            elif isinstance(recording, LargerBars | LargerFile):
+                for part in recording.parts if isinstance(recording, LargerFile) else (recording,):
+                    await self._store(part)
+        ticks = [item.chunks() for item in recordings if not isinstance(item, InstrumentFile | LargerBars | LargerFile)]
         if ticks:
             await self._send(merge(ticks))
         report = self._context.report
@@ -82,7 +88,9 @@ class Replay:
         rows = np.zeros(len(recording.bars), dtype=LARGER_BAR)
         for name in LARGER_BAR.names or ():
             rows[name] = recording.bars[name]
-        await self._out.store_larger(recording.timeframe, self._out.directory.instruments(rows))
+        await self._out.store_larger(
+            recording.timeframe, self._out.directory.instruments(rows), in_contracts=recording.in_contracts
+        )
         self._context.report.larger_bars += len(rows)
 
     async def _import(self, recording: InstrumentFile) -> None:

@@ -1,0 +1,186 @@
+"""The streams of position signals: each bar of a future against the bar before it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.domain.instruments import Instrument
+from server.domain.timeframes import MINUTE_NS
+from server.market.hub.bars import History
+from server.market.hub.board import Board
+from server.market.hub.channel import Channel, Frame
+from server.market.hub.folding import BarRow, Folder
+from server.market.hub.items import ItemSet
+from server.market.hub.journal import Events, Integers, Moment
+from server.market.hub.position import EntryId, Position, replace
+from server.market.hub.signal_series import SignalSeries
+from server.market.hub.signal_wire import encode_signal
+from server.market.hub.streams import Stream, check_held, pages
+from server.market.hub.wire import EnvelopeLayout
+from server.market.records import BAR
+from strikeline.internal.v1 import log_pb2
+from strikeline.v1 import futures_requests_pb2
+
+METHOD = "strikeline.v1.FuturesService/StreamPositionSignals"
+
+_EARLIER_BARS: Final = 2
+"""Stored bars before the present one that are read: a late tick still changes the signal of the first of them."""
+
+
+class SignalHistory(History, Protocol):
+    """What is stored of bars, open and closed."""
+
+    async def before(self, instrument: int, instant: int, timeframe: str, count: int) -> list[BarRow]:
+        """At most `count` bars that begin before an instant, the newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSources:
+    """Where signals come from: the worker's streams of minutes, the newest minutes, stored bars, and the contracts."""
+
+    slots: Sequence[Stream]
+    board: Board
+    history: SignalHistory
+    instrument: Callable[[int], Instrument | None]
+
+
+class SignalsTopic:
+    """Signals of one timeframe, all changes or those of closed bars only. `make_folder` makes an empty folder of it."""
+
+    layout = EnvelopeLayout.of(futures_requests_pb2.StreamPositionSignalsResponse.DESCRIPTOR)
+
+    def __init__(
+        self, sources: SignalSources, channel: Channel, make_folder: Callable[[], Folder], *, closed_only: bool
+    ) -> None:
+        self.channel = channel
+        self._sources = sources
+        self._make_folder = make_folder
+        self._closed_only = closed_only
+        self._series = SignalSeries(make_folder(), closed_only=closed_only)
+
+    def apply(self, slot: int, place: EntryId, entry: log_pb2.BarsEntry) -> None:
+        """Takes in an entry of one slot; the board has it already."""
+        position = replace(self.channel.head.position, slot, place)
+        bars = np.frombuffer(entry.bars, BAR)
+        rows = self._series.apply(entry, _rows(bars[self.channel.wanted.mask(bars["instrument"])]))
+        self.channel.append(position, entry.market_time, self._events(rows))
+
+    def retain(self, items: ItemSet) -> None:
+        """From now on the contracts' minutes are folded, beginning with the two latest."""
+        for instrument in items.numbers.tolist():
+            if self._series.folder.retain(instrument):
+                run, rows = self._sources.board.latest(instrument)
+                self._series.take(run, self.channel.head.market_time, rows)
+
+    def release(self, items: ItemSet) -> None:
+        """Takes back one `retain`."""
+        for instrument in items.numbers.tolist():
+            if self._series.folder.release(instrument):
+                self._series.forget(instrument)
+
+    async def prepare(self, items: ItemSet) -> None:
+        """Reads what was stored of the present bars and of those before them."""
+        now, numbers, folder = self.channel.head.market_time, items.numbers.tolist(), self._series.folder
+        if not now or not numbers:
+            return
+        for piece in await self._sources.history.pieces(numbers, now, folder.timeframe.name):
+            folder.complete(piece)
+            self._series.note_newest(piece.instrument)
+        folder.close_all(now)
+        await self._read_earlier(self._series, numbers, now)
+
+    def snapshot(self, items: ItemSet) -> list[bytes]:
+        """The signal of each contract's newest bar."""
+        newest = (self._series.newest(item) for item in items.numbers.tolist())
+        return [self._encoded(self._series, row) for row in newest if row is not None]
+
+    async def check_held(self, position: Position) -> None:
+        """Raises OutOfRange when bars behind the position are gone."""
+        for stream, place in zip(self._sources.slots, position, strict=True):
+            await check_held(stream, place)
+
+    async def replay(self, after: Position, until: Position, items: ItemSet) -> AsyncIterator[Frame]:
+        """The signals between two positions, slot by slot: a contract belongs to one slot."""
+        position = after
+        for slot, stream in enumerate(self._sources.slots):
+            series = await self._series_at(stream, after[slot], items)
+            async for page in pages(stream, after[slot], until[slot]):
+                entries = [log_pb2.BarsEntry.FromString(payloads[0]) for _, payloads in page]
+                chunks = [chunk for entry in entries for chunk in self._replayed(series, entry, items)]
+                position = replace(position, slot, page[-1][0])
+                if chunks:
+                    moment = Moment.of(-1, position, entries[-1].market_time)
+                    yield Frame(None, b"".join(chunks), len(chunks), moment)
+
+    def _replayed(self, series: SignalSeries, entry: log_pb2.BarsEntry, items: ItemSet) -> list[bytes]:
+        bars = np.frombuffer(entry.bars, BAR)
+        rows = series.apply(entry, _rows(bars[items.contains(bars["instrument"])]))
+        return [self._encoded(series, row) for row in rows]
+
+    async def _series_at(self, stream: Stream, place: EntryId, items: ItemSet) -> SignalSeries:
+        """The contracts' bars as they were at a place of a slot, so that what follows can be told again."""
+        series = SignalSeries(self._make_folder(), closed_only=self._closed_only)
+        for instrument in items.numbers.tolist():
+            series.folder.retain(instrument)
+        for _, payloads in await stream.range(_just_before(place), place, 1):
+            entry = log_pb2.BarsEntry.FromString(payloads[0])
+            await self._rewind(series, items, entry)
+        return series
+
+    async def _rewind(self, series: SignalSeries, items: ItemSet, entry: log_pb2.BarsEntry) -> None:
+        """Fills an empty series with the bars as they stood behind an entry.
+
+        The entry's own minute is left out: it is stored as it ended, and comes again with its end at the latest.
+        """
+        numbers, minute = items.numbers.tolist(), entry.market_time // MINUTE_NS * MINUTE_NS
+        if not numbers or not entry.market_time:
+            return
+        pieces = await self._sources.history.pieces(numbers, entry.market_time, series.folder.timeframe.name)
+        series.take(entry.run, entry.market_time, [row for row in pieces if row.open_time < minute])
+        series.apply(entry, ())
+        await self._read_earlier(series, numbers, entry.market_time)
+
+    async def _read_earlier(self, series: SignalSeries, numbers: list[int], market_time: int) -> None:
+        """Notes the stored bars before the present ones."""
+        for instrument in numbers:
+            present = series.folder.newest(instrument, closed_only=False)
+            start = market_time + 1 if present is None else present.open_time
+            timeframe = series.folder.timeframe.name
+            for row in await self._sources.history.before(instrument, start, timeframe, _EARLIER_BARS):
+                series.tape.complete(row)
+
+    def _encoded(self, series: SignalSeries, row: BarRow) -> bytes:
+        instrument = self._sources.instrument(row.instrument)
+        if instrument is None or instrument.expiry is None:
+            raise ValueError(f"instrument {row.instrument} is no future")
+        return encode_signal(row, instrument.key, instrument.expiry.isoformat(), series.tape.move(row))
+
+    def _events(self, rows: list[BarRow]) -> Events | None:
+        if not rows:
+            return None
+        items: Integers = np.array([row.instrument for row in rows], dtype=np.int64)
+        minutes = np.array([row.open_time for row in rows], dtype=np.int64) // MINUTE_NS
+        newest = np.array([self._is_newest(row) for row in rows], dtype=np.bool_)
+        chunks = [self._encoded(self._series, row) for row in rows]
+        return Events.of(items, items << 32 | minutes, newest, chunks)
+
+    def _is_newest(self, row: BarRow) -> bool:
+        newest = self._series.newest(row.instrument)
+        return newest is None or row.open_time >= newest.open_time
+
+
+def _just_before(place: EntryId) -> EntryId:
+    """A place that has nothing between it and the given one."""
+    if place.number:
+        return EntryId(place.milliseconds, place.number - 1)
+    return EntryId(max(place.milliseconds - 1, 0), 2**64 - 1) if place.milliseconds else place
+
+
+def _rows(bars: NDArray[np.void]) -> Iterable[BarRow]:
+    return (BarRow(*row) for row in bars.tolist())
