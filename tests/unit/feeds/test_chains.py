@@ -279,3 +279,39 @@ def test_other_json_is_refused(tmp_path: Path, context: ReplayContext) -> None:
 
     with pytest.raises(UnknownFormat, match="an object with data"):
         recognise(ReplayPath(path), context)
+
+
+DAYS = (
+    "Date,Strike,CALL_OI,CALL_COI,CALL_Volume,CALL_Closing,CALL_Close_Change,COI_Change,"
+    "PUT_OI,PUT_COI,PUT_Volume,PUT_Closing,PUT_Close_Change,POI_Change"
+)
+
+
+def day_row(day: str, interest: int, change: int) -> str:
+    return f"{day},15000,{interest},{change},7.0,101.5,,,{interest},{change},,0.6,,"
+
+
+def test_the_close_of_a_day_is_ticks_of_the_sessions_last_second(tmp_path: Path, context: ReplayContext) -> None:
+    path = write(tmp_path, "NIFTY_x.csv", DAYS, "2021-03-01,15000,975,-75,,101.5,,,300,75,4.0,,,")
+
+    ticks = read(path, context)
+
+    call, put = ticks["NFO:NIFTY21MAR15000CE"][0], ticks["NFO:NIFTY21MAR15000PE"][0]
+    assert call["event_time"] == 1_614_592_799_000_000_000
+    assert (call["last_price"], call["open_interest"], call["volume"]) == (1_015_000, 975, ABSENT)
+    assert (put["last_price"], put["open_interest"]) == (ABSENT, 300)
+
+
+@pytest.mark.parametrize(
+    ("interest", "change", "month"), [(800, -200, "MAR"), (5_000, 400, "APR")], ids=["still there", "rolled"]
+)
+def test_on_expiry_day_open_interest_tells_which_month_it_is(
+    tmp_path: Path, context: ReplayContext, interest: int, change: int, month: str
+) -> None:
+    path = write(
+        tmp_path, "NIFTY_x.csv", DAYS, day_row("2021-03-24", 1_000, 0), day_row("2021-03-25", interest, change)
+    )
+
+    ticks = read(path, context)
+
+    assert ticks[f"NFO:NIFTY21{month}15000CE"]["open_interest"].tolist()[-1] == interest

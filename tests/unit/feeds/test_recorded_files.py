@@ -35,6 +35,7 @@ def read(path: Path, context: ReplayContext) -> np.ndarray:
         ("nse_option_chain/json/all_stocks_0-I_2025-07-17.jsonl.gz", 12_520, 12_520, 0),
         ("nse_option_chain/snapshots_2019/NIFTY_2019-08-01.csv.gz", 8_580, 319, 0),
         ("nse_option_chain/snapshots_2019/YESBANK_2019-07-18_to_29.csv.gz", 12_815, 147, 0),
+        ("nse_bhavcopy/NIFTY_monthly_chain_eod_2021-03-01_to_05-27.csv.gz", 10_344, 558, 0),
         ("nse_option_chain/snapshots_2026/NIFTY_13APR2026_snapshots_2026-04-13_expiry_day.csv.gz", 1_814, 211, 0),
     ],
 )
