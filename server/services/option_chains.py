@@ -1,0 +1,144 @@
+"""GetOptionChain and GetExpiryMetrics: the newest valuation of an expiry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+from server.domain.options.arrays import BoolArray
+from server.domain.options.strike_range import AllStrikes, select_strikes
+from server.market.chain_messages import ChainMessages
+from server.market.metrics_messages import metrics_message
+from server.market.strike_ranges import strike_range_of
+from server.services.listed_expiries import (
+    NEAREST,
+    Labels,
+    ListedExpiries,
+    chosen_expiry,
+    now_of,
+    symbol_of,
+    unknown_expiry,
+)
+from server.services.requests import MarketClock
+from server.services.unvalued_chains import Assumptions, UnvaluedChains
+from strikeline.v1 import option_chain_requests_pb2 as pb
+from strikeline.v1 import option_pb2
+
+
+class Chains(Protocol):
+    """The live chains (`server.market.hub.chains.ChainBoard`)."""
+
+    def messages(self, underlying: str, expiry: date) -> ChainMessages | None:
+        """The newest valuation; None before the first tick of the expiry's contracts and once it is over."""
+        ...
+
+    def expiries(self, underlying: str) -> tuple[date, ...]:
+        """Expiries that have a chain, ascending."""
+        ...
+
+    def time(self, underlying: str) -> int:
+        """Market time up to which the underlying's chains are known; 0 before the first."""
+        ...
+
+
+class Market(MarketClock, Protocol):
+    """Where the market is, and whether it moves."""
+
+    def is_live(self) -> bool:
+        """Ticks are coming, or the feed says that it lives."""
+        ...
+
+
+@dataclass(frozen=True)
+class FoundChain:
+    """A chain with what it is called now. `now` is market time, None before the first tick."""
+
+    messages: ChainMessages
+    labels: tuple[str, ...]
+    stale: bool
+    now: int | None
+
+    def chosen(self, wanted: option_pb2.StrikeRange) -> BoolArray | None:
+        """The strikes within a range; None for all."""
+        selection = strike_range_of(wanted)
+        if isinstance(selection, AllStrikes):
+            return None
+        return select_strikes(self.messages.chain.chain, selection, self.messages.reference)
+
+
+class OptionChains:
+    """Finds chains by underlying and expiry: live ones on the board, others as ladders of the instrument master."""
+
+    def __init__(
+        self, chains: Chains, listed: ListedExpiries, market: Market, unvalued: UnvaluedChains, given: Assumptions
+    ) -> None:
+        self._chains = chains
+        self._listed = listed
+        self._market = market
+        self._unvalued = unvalued
+        self._freshness = given.freshness
+
+    async def get_chain(self, request: pb.GetOptionChainRequest) -> bytes:
+        """An OptionChain, serialised. Raises NotFound for an unknown underlying or expiry."""
+        found = await self.find(request.underlying, request.expiry)
+        encoded = found.messages.encoded(found.chosen(request.range), found.labels, stale=found.stale)
+        if found.now is not None:
+            return encoded
+        chain = option_pb2.OptionChain.FromString(encoded)
+        _without_time(chain)
+        return chain.SerializeToString()
+
+    async def get_metrics(self, request: pb.GetExpiryMetricsRequest) -> option_pb2.ExpiryMetrics:
+        """The figures of an expiry. Raises NotFound for an unknown underlying or expiry."""
+        found = await self.find(request.underlying, request.expiry)
+        message = metrics_message(found.messages.chain, found.labels, stale=found.stale)
+        if found.now is None:
+            _without_time(message)
+        return message
+
+    async def find(self, name: str, text: str, field: str = "expiry") -> FoundChain:
+        """The chain of an underlying's expiry by date or label, the nearest for an empty text.
+
+        Before the first tick only a date names one. Raises NotFound, and FailedPrecondition for a label before it.
+        """
+        symbol = symbol_of(name)
+        now = self._chains.time(symbol) or self._market.market_time()
+        if now is None:
+            return await self._before_the_market(symbol, name, text, field)
+        labels, expiry = await self._resolved(symbol, name, text, now)
+        if expiry is None:
+            raise unknown_expiry(symbol, text or NEAREST, field)
+        messages = self._chains.messages(symbol, expiry)
+        if messages is None:
+            messages = await self._unvalued.chain(symbol, expiry, now)
+        old = now - messages.chain.as_of > self._freshness or not messages.chain.revision
+        return FoundChain(messages, labels.of(expiry), old or not self._market.is_live(), now)
+
+    async def _resolved(self, symbol: str, name: str, text: str, now: int) -> tuple[Labels, date | None]:
+        """The labels of now, and the expiry that is named; listings are read anew before one is said to be unknown."""
+        labels = await self._listed.labels(symbol, now, name)
+        expiry = chosen_expiry(text, labels.expiries) or self._trading(symbol, text)
+        if expiry is None:
+            await self._listed.listings(symbol, name)
+            labels = await self._listed.labels(symbol, now, name)
+            expiry = chosen_expiry(text, labels.expiries)
+        return labels, expiry
+
+    def _trading(self, symbol: str, text: str) -> date | None:
+        """An expiry that has a chain, whatever the listings say."""
+        return next((expiry for expiry in self._chains.expiries(symbol) if expiry.isoformat() == text), None)
+
+    async def _before_the_market(self, symbol: str, name: str, text: str, field: str) -> FoundChain:
+        listings = await self._listed.listings(symbol, name)
+        if not text or text.startswith("N"):
+            now_of(self._market)
+        expiry = next((item.expiry for item in listings if item.expiry.isoformat() == text), None)
+        if expiry is None:
+            raise unknown_expiry(symbol, text, field)
+        return FoundChain(await self._unvalued.chain(symbol, expiry, 0), (), stale=True, now=None)
+
+
+def _without_time(message: option_pb2.OptionChain | option_pb2.ExpiryMetrics) -> None:
+    message.ClearField("as_of")
+    message.ClearField("years_to_expiry")

@@ -1,0 +1,217 @@
+"""GetOptionChain and GetExpiryMetrics on chains made by hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import pytest
+
+from server.domain.errors import FailedPrecondition, NotFound
+from server.domain.instruments import Instrument, InstrumentKind
+from server.market.chain_messages import ChainMessages
+from server.services.listed_expiries import ListedExpiries
+from server.services.option_chains import OptionChains
+from server.services.unvalued_chains import Assumptions, UnvaluedChains
+from server.store.expiry_listings import Listing
+from server.store.instruments import ContractFilter
+from server.store.paging import Page
+from strikeline.v1 import option_pb2
+from strikeline.v1.option_chain_requests_pb2 import GetExpiryMetricsRequest, GetOptionChainRequest
+from tests.support.chains import LiveChains, Market, live_chain
+from tests.support.market import nanoseconds, option
+
+NEAR, FAR = date(2025, 11, 18), date(2025, 11, 25)
+NOON = nanoseconds("2025-11-10T12:00")
+SECOND = 10**9
+GIVEN = Assumptions(rate=0.065, dividend_yield=0.0, freshness=300 * SECOND)
+SMILE = {23_900.0: 0.13, 24_000.0: 0.12, 24_100.0: 0.11, 24_200.0: 0.12, 24_300.0: 0.13}
+
+
+@dataclass
+class Board(LiveChains):
+    """The hub's board, by hand."""
+
+    at: int = 0
+
+    def messages(self, underlying: str, expiry: date) -> ChainMessages | None:
+        chain = self.get(underlying, expiry)
+        return None if chain is None else ChainMessages(chain, lambda number: f"NFO:{number}")
+
+    def expiries(self, underlying: str) -> tuple[date, ...]:
+        return tuple(super().expiries(underlying))
+
+    def time(self, underlying: str) -> int:
+        return self.at
+
+
+@dataclass
+class Master:
+    """Listings and contracts, by hand."""
+
+    expiries: list[date] = field(default_factory=lambda: [NEAR, FAR])
+    asked: int = 0
+
+    async def listed(self, underlying: str) -> tuple[Listing, ...]:
+        self.asked += 1
+        return tuple(Listing(day, exchange="NFO") for day in self.expiries) if underlying == "NIFTY" else ()
+
+    async def derivative_contracts(self, wanted: ContractFilter, page_size: int) -> Page[Instrument]:
+        kinds = (InstrumentKind.CALL, InstrumentKind.PUT)
+        new = [option(strike, kind, FAR) for strike in (24_000, 24_100) for kind in kinds][:3]
+        return Page(tuple(Instrument(**vars(row), instrument_id=1 + place) for place, row in enumerate(new)))
+
+
+@dataclass
+class Parts:
+    """What the part under test stands on, and itself."""
+
+    board: Board = field(default_factory=lambda: Board([live_chain(NEAR, NOON, SMILE)], at=NOON))
+    master: Master = field(default_factory=Master)
+    market: Market = field(default_factory=lambda: Market(NOON))
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        listed = ListedExpiries(self.master, lambda: self.seconds)
+        self.chains = OptionChains(self.board, listed, self.market, UnvaluedChains(self.master, GIVEN), GIVEN)
+
+    async def chain(self, expiry: str = "", underlying: str = "NIFTY", **fields: object) -> option_pb2.OptionChain:
+        request = GetOptionChainRequest(underlying=underlying, expiry=expiry, **fields)
+        return option_pb2.OptionChain.FromString(await self.chains.get_chain(request))
+
+
+def strikes(chain: option_pb2.OptionChain) -> Sequence[float]:
+    return [row.strike for row in chain.rows]
+
+
+@pytest.mark.parametrize("name", ["NIFTY", "NSE:NIFTY 50", "^NSEI"])
+async def test_any_name_of_the_underlying_finds_its_chain(name: str):
+    chain = await Parts().chain("2025-11-18", name)
+    assert (chain.underlying, chain.expiry, list(chain.labels), len(chain.rows)) == (
+        "NIFTY", "2025-11-18", ["NWeek+0"], 5,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expiry"), [("", "2025-11-18"), ("NWeek+0", "2025-11-18"), ("NMonth+0", "2025-11-25")]
+)
+async def test_an_expiry_is_found_by_its_label(text: str, expiry: str):
+    assert (await Parts().chain(text)).expiry == expiry
+
+
+async def test_labels_move_on_when_the_nearest_expiry_is_over():
+    parts = Parts(board=Board([], at=nanoseconds("2025-11-18T15:31")))
+    assert (await parts.chain("NWeek+0")).expiry == "2025-11-25"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (option_pb2.StrikeRange(), [23_900, 24_000, 24_100, 24_200, 24_300]),
+        (option_pb2.StrikeRange(atm_steps=0), [24_000]),
+        (option_pb2.StrikeRange(atm_steps=1), [23_900, 24_000, 24_100]),
+        (option_pb2.StrikeRange(atm_percent=0.25), [24_000, 24_100]),
+        (option_pb2.StrikeRange(strikes={"values": [24_100, 25_000]}), [24_100]),
+        (option_pb2.StrikeRange(delta={"lowest": 0.9, "highest": 1.0}), []),
+    ],
+)
+async def test_a_range_selects_strikes(wanted: option_pb2.StrikeRange, expected: list[float]):
+    chain = await Parts().chain(range=wanted)
+    assert (strikes(chain), chain.strike_count) == (expected, 5)
+
+
+async def test_a_chain_is_live_while_the_feed_is():
+    assert not (await Parts().chain()).stale
+    assert (await Parts(market=Market(NOON, live=False)).chain()).stale
+
+
+async def test_a_chain_in_which_nothing_happened_for_too_long_is_stale():
+    assert not (await Parts(board=Board([live_chain(NEAR, NOON, SMILE)], at=NOON + 300 * SECOND)).chain()).stale
+    assert (await Parts(board=Board([live_chain(NEAR, NOON, SMILE)], at=NOON + 301 * SECOND)).chain()).stale
+
+
+async def test_a_listed_expiry_without_trades_has_its_strikes_and_no_values():
+    chain = await Parts().chain("2025-11-25")
+    assert strikes(chain) == [24_000, 24_100]
+    assert (chain.stale, chain.revision, chain.HasField("forward"), chain.HasField("atm_strike")) == (
+        True, 0, False, False,
+    )  # fmt: skip
+    assert chain.years_to_expiry == pytest.approx((15 * 24 + 3.5) / 24 / 365)
+    call = chain.rows[0].call
+    assert (call.instrument, call.option_type) == ("NFO:NIFTY25NOV24000CE", option_pb2.OPTION_TYPE_CALL)
+    assert {descriptor.name for descriptor, _ in call.ListFields()} == {"instrument", "option_type"}
+    assert not chain.rows[1].HasField("put")
+
+
+@pytest.mark.parametrize("expiry", ["2025-11-11", "NWeek+2", "NMonth+1"])
+async def test_an_expiry_that_is_not_listed_is_not_found(expiry: str):
+    with pytest.raises(NotFound) as refused:
+        await Parts().chain(expiry)
+    assert (refused.value.reason, refused.value.metadata) == (
+        "EXPIRY_NOT_FOUND", {"underlying": "NIFTY", "expiry": expiry},
+    )  # fmt: skip
+
+
+async def test_an_expiry_that_is_over_is_not_found():
+    parts = Parts(board=Board([], at=nanoseconds("2025-11-18T15:31")))
+    with pytest.raises(NotFound) as refused:
+        await parts.chain("2025-11-18")
+    assert refused.value.reason == "EXPIRY_NOT_FOUND"
+
+
+@pytest.mark.parametrize("name", ["NOSUCH", "NSE:"])
+async def test_an_unknown_underlying_is_not_found(name: str):
+    with pytest.raises(NotFound) as refused:
+        await Parts().chain("", name)
+    assert (refused.value.reason, refused.value.metadata) == ("UNDERLYING_NOT_FOUND", {"underlying": name})
+    assert [violation.field for violation in refused.value.violations] == ["underlying"]
+
+
+async def test_an_expiry_that_was_just_listed_is_found():
+    parts = Parts()
+    await parts.chain()
+    parts.master.expiries.append(date(2025, 12, 2))
+    assert (await parts.chain("2025-12-02")).expiry == "2025-12-02"
+
+
+async def test_listings_are_read_once_in_a_while():
+    parts = Parts()
+    for parts.seconds in (0.0, 10.0, 29.9):
+        await parts.chain()
+    assert parts.master.asked == 1
+    parts.seconds = 30.0
+    await parts.chain()
+    assert parts.master.asked == 2
+
+
+async def test_before_the_first_tick_a_date_has_its_strikes():
+    chain = await Parts(board=Board(), market=Market(None)).chain("2025-11-25")
+    assert strikes(chain) == [24_000, 24_100]
+    assert (chain.stale, chain.HasField("as_of"), chain.HasField("years_to_expiry")) == (True, False, False)
+
+
+async def test_before_the_first_tick_nothing_has_a_label():
+    with pytest.raises(FailedPrecondition) as refused:
+        await Parts(board=Board(), market=Market(None)).chain("NWeek+0")
+    assert refused.value.reason == "MARKET_TIME_UNKNOWN"
+
+
+async def test_metrics_are_those_of_the_chain():
+    request = GetExpiryMetricsRequest(underlying="NIFTY")
+    metrics = await Parts().chains.get_metrics(request)
+    assert (metrics.underlying, metrics.expiry, list(metrics.labels), metrics.stale) == (
+        "NIFTY", "2025-11-18", ["NWeek+0"], False,
+    )  # fmt: skip
+    assert (metrics.forward, metrics.forward_source, metrics.atm_strike) == (
+        24_050.0, option_pb2.FORWARD_SOURCE_LISTED_FUTURE, 24_000.0,
+    )  # fmt: skip
+    assert metrics.atm_volatility == pytest.approx(0.12, abs=1e-5)
+    assert metrics.expected_move == pytest.approx(24_050 * metrics.atm_volatility * metrics.years_to_expiry**0.5)
+    assert not metrics.HasField("pcr_oi")
+
+
+async def test_metrics_of_an_expiry_without_trades_are_absent():
+    metrics = await Parts().chains.get_metrics(GetExpiryMetricsRequest(underlying="NIFTY", expiry="NMonth+0"))
+    names = {descriptor.name for descriptor, _ in metrics.ListFields()}
+    assert names == {
+        "underlying", "expiry", "labels", "as_of", "stale", "rate", "years_to_expiry", "day_count", "model",
+    }  # fmt: skip
