@@ -84,17 +84,17 @@ class InstrumentStore:
 
     async def all(self) -> list[Instrument]:
         """Every instrument, by number."""
-        return [_instrument(row) for row in await self._database.fetch(_SQL["all"])]
+        return [instrument_of(row) for row in await self._database.fetch(_SQL["all"])]
 
     async def by_keys(self, keys: Iterable[str]) -> list[Instrument]:
         """Those that exist of the canonical keys, in the order of `keys`."""
         wanted = list(dict.fromkeys(keys))
-        found = {row["key"]: _instrument(row) for row in await self._database.fetch(_SQL["by_keys"], wanted)}
+        found = {row["key"]: instrument_of(row) for row in await self._database.fetch(_SQL["by_keys"], wanted)}
         return [found[key] for key in wanted if key in found]
 
     async def by_numbers(self, numbers: Iterable[int]) -> list[Instrument]:
         """Those that exist of the instrument numbers, by number."""
-        return [_instrument(row) for row in await self._database.fetch(_SQL["by_numbers"], list(numbers))]
+        return [instrument_of(row) for row in await self._database.fetch(_SQL["by_numbers"], list(numbers))]
 
     async def get(self, key: str) -> Instrument:
         """The instrument of a canonical key. Raises NotFound (INSTRUMENT_NOT_FOUND)."""
@@ -122,7 +122,7 @@ class InstrumentStore:
         arguments = wanted.arguments()
         after = decode_token(arguments, page_token, str)
         rows = await self._database.fetch(_SQL["list"], *arguments, after[0] if after else "", page_size + 1)
-        items, last = cut([_instrument(row) for row in rows], page_size)
+        items, last = cut([instrument_of(row) for row in rows], page_size)
         token = encode_token(arguments, [last.key]) if last else ""
         return Page(items, token, await self._count("count", arguments))
 
@@ -146,7 +146,7 @@ class InstrumentStore:
         if not words or not 0 <= offset < _SEARCH_DEPTH:
             return Page(())
         rows = await self._matching(words, kind, on, page_size + 1, offset)
-        items, last = cut([_instrument(row) for row in rows], page_size)
+        items, last = cut([instrument_of(row) for row in rows], page_size)
         return Page(items, encode_token(asked, [offset + page_size]) if last else "")
 
     async def derivative_contracts(
@@ -158,7 +158,7 @@ class InstrumentStore:
         expiry, strike, key = (str(part) for part in after) if after else (_BEFORE_ALL.isoformat(), "-1", "")
         behind = (date.fromisoformat(expiry), Decimal(strike), key)
         rows = await self._database.fetch(_SQL["contracts"], *arguments, *behind, page_size + 1)
-        items, last = cut([_instrument(row) for row in rows], page_size)
+        items, last = cut([instrument_of(row) for row in rows], page_size)
         token = encode_token(arguments, [str(last.expiry), str(_strike(last)), last.key]) if last else ""
         return Page(items, token, await self._count("count_contracts", arguments))
 
@@ -211,6 +211,7 @@ def _strike(instrument: Instrument) -> Decimal:
     return Decimal(-1) if instrument.strike is None else instrument.strike
 
 
-def _instrument(row: Row) -> Instrument:
+def instrument_of(row: Row) -> Instrument:
+    """An instrument of a row that has all columns of the master."""
     values = {name: value for name, value in row.items() if name != "key"}
     return Instrument(**{**values, "kind": InstrumentKind(row["kind"])})
