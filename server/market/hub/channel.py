@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from server.domain.errors import ResourceExhausted, Unavailable
 from server.market.hub.clock import Clock
 from server.market.hub.items import ItemSet, Selection, Wanted
-from server.market.hub.journal import Entry, Events, Integers, Journal, Moment
+from server.market.hub.journal import Chunks, Entry, Events, Integers, Journal, Moment
 from server.market.hub.notices import Notices
 from server.market.hub.position import ORIGIN, Position
 from server.market.hub.pulse import Pulse
@@ -38,6 +38,13 @@ class QueueLimits:
     size: int
     age: float
     shared: int = 20
+
+
+Restate = Callable[[int, list[int], list[bytes]], list[bytes]]
+"""Rewrites events that tell how they differ from their predecessors, for a reader that missed some of those.
+
+Given how many entries it has (`Moment.index`), and the items and encodings of what it gets next.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ class Channel:
         self.notices = Notices(self.head)
         self.pulses = MappingProxyType({interval: Pulse(interval, self.head) for interval in FLUSH_INTERVALS})
         self.epoch = 0
+        self.restate: Restate | None = None
         self._limits = limits
         self._clock = clock
         self._journal = Journal()
@@ -235,26 +243,29 @@ class Channel:
         if self._settle is not None:
             self._settle()
         if cursor.lost is not None:
-            cut, count, chunks = self.head, *self._overtaken(cursor, cursor.lost)
+            cut, count, items, chunks = self.head, *self._overtaken(cursor, cursor.lost)
         else:
             selection = self._select(cursor, cut.index)
-            count, chunks = selection.count, selection.latest()
+            rows = selection.latest()
+            count, items, chunks = selection.count, selection.events.items[rows], selection.events.chunks[rows]
         if not conflate:
             raise ResourceExhausted(
                 "the stream is read too slowly", reason="SLOW_CONSUMER", metadata={"waiting_events": str(count)}
             )
+        latest: list[bytes] = chunks.tolist()
+        if self.restate is not None:
+            latest = self.restate(cursor.index, items.tolist(), latest)
         cursor.index, cursor.lost = cut.index, None
-        if not chunks:
+        if not latest:
             return None
-        return Frame(None, b"".join(chunks), len(chunks), cut, count - len(chunks))
+        return Frame(None, b"".join(latest), len(latest), cut, count - len(latest))
 
-    def _overtaken(self, cursor: Cursor, lost: _Lost) -> tuple[int, list[bytes]]:
+    def _overtaken(self, cursor: Cursor, lost: _Lost) -> tuple[int, Integers, Chunks]:
         numbers = cursor.items.numbers
         count = int(self._counts[numbers].sum()) - lost.events
         changed = numbers[self._last_serial[numbers] >= lost.serial]
         ordered = changed[np.argsort(self._last_serial[changed])]
-        chunks: list[bytes] = self._latest[ordered].tolist()
-        return count, chunks
+        return count, ordered, self._latest[ordered]
 
     def _count(self, events: Events) -> None:
         if len(self._latest) < self.wanted.capacity:

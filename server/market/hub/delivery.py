@@ -272,4 +272,5 @@ def _expired(expires_at: float) -> Unauthenticated:
 
 def _nothing_accepted(subscription: Subscription) -> NotFound:
     first = subscription.outcomes[0].item if subscription.outcomes else ""
-    return NotFound("none of the requested items exists", reason="INSTRUMENT_NOT_FOUND", metadata={"instrument": first})
+    metadata = {**dict(subscription.nothing.metadata), subscription.nothing.key: first}
+    return NotFound("none of the requested items exists", reason=subscription.nothing.reason, metadata=metadata)

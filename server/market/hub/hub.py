@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from server.domain.errors import Aborted, FieldViolation, InvalidArgument, Unavailable
+from server.domain.options.strike_range import ExplicitStrikes, StrikeRange
 from server.domain.timeframes import TIMEFRAMES, Timeframe
-from server.market.hub import bars, m2m, ticks
+from server.market.hub import bars, chain_requests, depths, m2m, option_chains, signals, ticks
+from server.market.hub.chain_requests import ChainRequest
+from server.market.hub.chains import ChainBoard
 from server.market.hub.channel import FLUSH_INTERVALS, QueueLimits
 from server.market.hub.clock import Clock, SystemClock
 from server.market.hub.delivery import Delivery, Desk
@@ -93,6 +96,28 @@ class Hub:
         variant = f"{timeframe} closed" if closed_only else timeframe
         return self._market_data(topic, bars.METHOD, instruments, options, subscriber, variant)
 
+    def subscribe_position_signals(
+        self,
+        futures: Sequence[str],
+        timeframe: Timeframe,
+        options: DeliveryOptions,
+        subscriber: Subscriber,
+        *,
+        closed_only: bool = False,
+    ) -> AsyncGenerator[bytes, None]:
+        """The signals of the futures' bars as they change, as StreamPositionSignalsResponse messages."""
+        topic = self.intake.signals(timeframe, closed_only=closed_only)
+        variant = f"{timeframe.name} closed" if closed_only else timeframe.name
+        return self._market_data(topic, signals.METHOD, futures, options, subscriber, variant)
+
+    def subscribe_depth(
+        self, instruments: Sequence[str], options: DeliveryOptions, subscriber: Subscriber, *, analysis: bool = False
+    ) -> AsyncGenerator[bytes, None]:
+        """The order books of the instruments as they change, as StreamDepthResponse messages."""
+        topic = self.intake.depths(analysis=analysis)
+        variant = "analysis" if analysis else ""
+        return self._market_data(topic, depths.METHOD, instruments, options, subscriber, variant)
+
     async def subscribe_m2m(
         self, account: str, strategy: str, options: DeliveryOptions, subscriber: Subscriber
     ) -> AsyncGenerator[bytes, None]:
@@ -108,6 +133,52 @@ class Hub:
                     yield envelope
         finally:
             self.intake.m2m.unfollow(item)
+
+    def subscribe_option_chain(
+        self,
+        underlying: str,
+        expiries: Sequence[str],
+        strikes: StrikeRange,
+        options: DeliveryOptions,
+        subscriber: Subscriber,
+    ) -> AsyncGenerator[bytes, None]:
+        """Every valuation of some strikes of expiries (ISO dates or labels), as StreamOptionChainResponse messages.
+
+        Raises NotFound (UNDERLYING_NOT_FOUND).
+        """
+        wanted = ChainRequest(option_chains.CHAIN_METHOD, underlying, tuple(expiries), strikes)
+        return self._options(wanted, options, subscriber)
+
+    def subscribe_strike(
+        self, underlying: str, expiry: str, strike: float, options: DeliveryOptions, subscriber: Subscriber
+    ) -> AsyncGenerator[bytes, None]:
+        """Every valuation of one strike of an expiry (ISO date or label), as StreamStrikeResponse messages.
+
+        Raises NotFound (UNDERLYING_NOT_FOUND).
+        """
+        wanted = ChainRequest(option_chains.STRIKE_METHOD, underlying, (expiry,), ExplicitStrikes((strike,)))
+        return self._options(wanted, options, subscriber)
+
+    async def _options(
+        self, wanted: ChainRequest, options: DeliveryOptions, subscriber: Subscriber
+    ) -> AsyncGenerator[bytes, None]:
+        self._refuse_when_draining()
+        topic = self.intake.options.chains
+        resumed = bool(options.resume_token)
+        subscription = await chain_requests.follow(wanted, topic, self.market_time(), resumed=resumed)
+        try:
+            delivery = Delivery(self._desk, topic, subscription, options, subscriber)
+            async with contextlib.aclosing(delivery.run()) as envelopes:
+                async for envelope in envelopes:
+                    yield envelope
+        finally:
+            for item in subscription.numbers:
+                topic.unfollow(item)
+
+    @property
+    def chains(self) -> ChainBoard:
+        """The newest valuation of every chain."""
+        return self.intake.options.board
 
     def quote(self, instrument_id: int) -> Quote | None:
         """What is known of an instrument now; None before its first tick."""

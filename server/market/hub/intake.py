@@ -13,9 +13,12 @@ from server.domain.timeframes import Timeframe
 from server.market.book import Book
 from server.market.hub.bars import BarsTopic
 from server.market.hub.board import Board
+from server.market.hub.chain_intake import ChainIntake, ChainSources, MainLog, SlotState
 from server.market.hub.channel import Channel, QueueLimits
 from server.market.hub.clock import Clock
+from server.market.hub.depths import DepthTopic
 from server.market.hub.directory import Directory, Instruments
+from server.market.hub.expiry_labels import Listings
 from server.market.hub.feed import FeedWatch
 from server.market.hub.folding import Folder
 from server.market.hub.history import BarHistory
@@ -23,6 +26,7 @@ from server.market.hub.m2m import M2mTopic, StrategyReader
 from server.market.hub.notices import Condition
 from server.market.hub.position import ORIGIN, EntryId, Position, replace
 from server.market.hub.readers import Reader, Source
+from server.market.hub.signals import SignalSources, SignalsTopic
 from server.market.hub.streams import Stream
 from server.market.hub.ticks import TicksTopic
 from server.market.records import BAR
@@ -41,6 +45,7 @@ class Logs:
     log: Stream
     bars: Sequence[Stream]
     m2m: Sequence[Stream]
+    chains: Sequence[Stream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +58,15 @@ class BookState:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What the hub reads from the database. `calendars` are by name; `book_states` reads the worker's checkpoints."""
+    """What the hub reads from the database. `calendars` are by name; `_states` reads the worker's checkpoints."""
 
     instruments: Instruments
     calendars: Mapping[str, MarketCalendar]
     bars: BarStore
     strategies: StrategyReader
     book_states: Callable[[], Awaitable[Sequence[BookState]]]
+    chain_states: Callable[[], Awaitable[Sequence[SlotState]]]
+    listings: Listings
 
 
 class Intake:
@@ -81,8 +88,15 @@ class Intake:
         self.watch = FeedWatch(stores.calendars[_MAIN_CALENDAR], clock, stale_after, self._tell)
         self.ticks = TicksTopic(logs.log, self._channel(1), self.book, self.directory)
         self.m2m = M2mTopic(logs.m2m, self._channel(len(logs.m2m)), stores.strategies)
+        self.options = ChainIntake(
+            ChainSources(logs.chains, stores.chain_states, stores.listings),
+            MainLog(self.directory, self.book.runs, self._reached),
+            self._channel,
+        )
         self._board = Board()
         self._bars: dict[tuple[str, bool], BarsTopic] = {}
+        self._depths: dict[bool, DepthTopic] = {}
+        self._signals: dict[tuple[str, bool], SignalsTopic] = {}
         self._bars_head: tuple[Position, int] = ((ORIGIN,) * len(logs.bars), 0)
 
     async def prepared(self) -> dict[str, Reader]:
@@ -93,7 +107,7 @@ class Intake:
             for sections in state.sections:
                 self.book.restore(sections)
         place = min((state.place for state in states), default=ORIGIN)
-        readers = self._readers(place)
+        readers = self._readers(place, await self.options.restore())
         self.watch.restore(self.book.runs)
         for reader in readers.values():
             await reader.catch_up()
@@ -102,7 +116,7 @@ class Intake:
         self._bars_head = (self._bars_head[0], self._bars_head[1] or self.watch.market_time)
         return readers
 
-    def _readers(self, place: EntryId) -> dict[str, Reader]:
+    def _readers(self, place: EntryId, chain_places: Sequence[EntryId]) -> dict[str, Reader]:
         sources = [Source("log", self._logs.log, self._log_entry, self._log_skipped, self._lost)]
         for slot, stream in enumerate(self._logs.bars):
             skip = partial(self._bars_moved, slot, market_time=0)
@@ -110,7 +124,8 @@ class Intake:
         for slot, stream in enumerate(self._logs.m2m):
             skip = partial(self._m2m_skipped, slot)
             sources.append(Source(f"m2m-{slot}", stream, partial(self._m2m_entry, slot), skip, self._lost))
-        places = [place] + [ORIGIN] * (len(sources) - 1)
+        places = [place] + [ORIGIN] * (len(sources) - 1) + list(chain_places)
+        sources += self.options.readers(self._lost)
         return {
             source.name: Reader(source, start, self.watch, self._clock)
             for source, start in zip(sources, places, strict=True)
@@ -122,17 +137,19 @@ class Intake:
         if head.kind == log_pb2.LOG_ENTRY_KIND_STRATEGY_CHANGED:
             await self.directory.learn(np.array([leg.instrument for leg in head.strategy.legs], dtype=np.int32))
             self.m2m.learn(head.strategy, self.directory.key)
-            self.ticks.channel.append((place,), 0, None)
+            self._log_skipped(place)
             return
         if head.kind == log_pb2.LOG_ENTRY_KIND_HISTORY:
-            self.ticks.channel.append((place,), 0, None)
+            self._log_skipped(place)
             return
         self.watch.hear(head)
         if head.kind == log_pb2.LOG_ENTRY_KIND_TICKS:
-            await self.ticks.apply(place, entries)
+            depths = await self.ticks.apply(place, entries)
+            for topic in self._depths.values():
+                topic.apply(place, self.ticks.channel.head.market_time, depths)
         else:
             self._run_marker(head)
-            self.ticks.channel.append((place,), head.market_time, None)
+            self._log_skipped(place, head.market_time)
         self.watch.look()
 
     def _run_marker(self, entry: log_pb2.LogEntry) -> None:
@@ -141,14 +158,15 @@ class Intake:
         else:
             self.book.end_run(entry.run)
 
-    def _log_skipped(self, place: EntryId) -> None:
-        self.ticks.channel.append((place,), 0, None)
+    def _log_skipped(self, place: EntryId, market_time: int = 0) -> None:
+        for topic in (self.ticks, *self._depths.values()):
+            topic.channel.append((place,), market_time, None)
 
     async def _bars_entry(self, slot: int, place: EntryId, payloads: tuple[bytes, ...]) -> None:
         entry = log_pb2.BarsEntry.FromString(payloads[0])
         self._board.apply(entry.run, np.frombuffer(entry.bars, BAR))
         self._bars_moved(slot, place, market_time=entry.market_time)
-        for topic in self._bars.values():
+        for topic in self._topics_of_bars():
             topic.apply(slot, place, entry)
             if entry.session_ended:
                 topic.channel.notices.add(
@@ -167,8 +185,11 @@ class Intake:
 
     async def _m2m_entry(self, slot: int, place: EntryId, payloads: tuple[bytes, ...]) -> None:
         # The legs that a sample names were told by the log, which may be read a little later.
-        await self.ticks.channel.reached((place,))
+        await self._reached(place)
         await self.m2m.apply(slot, place, log_pb2.M2mEntry.FromString(payloads[0]))
+
+    async def _reached(self, place: EntryId) -> None:
+        await self.ticks.channel.reached((place,))
 
     def bars(self, timeframe: Timeframe, *, closed_only: bool) -> BarsTopic:
         """The topic of one timeframe, made at its first use."""
@@ -185,12 +206,44 @@ class Intake:
             )  # fmt: skip
         return topic
 
+    def signals(self, timeframe: Timeframe, *, closed_only: bool) -> SignalsTopic:
+        """The topic of position signals of one timeframe, made at its first use."""
+        topic = self._signals.get((timeframe.name, closed_only))
+        if topic is None:
+            channel = self._channel(len(self._logs.bars))
+            position, market_time = self._bars_head
+            channel.append(position, market_time, None)
+            history = BarHistory(self._stores.bars, self._calendar_of)
+            sources = SignalSources(self._logs.bars, self._board, history, self.directory.instrument)
+            topic = self._signals[(timeframe.name, closed_only)] = SignalsTopic(
+                sources, channel, partial(Folder, timeframe, self._calendar_of), closed_only=closed_only
+            )
+        return topic
+
+    def _topics_of_bars(self) -> list[BarsTopic | SignalsTopic]:
+        return [*self._bars.values(), *self._signals.values()]
+
+    def depths(self, *, analysis: bool) -> DepthTopic:
+        """The topic of order books with or without analysis, made at its first use."""
+        topic = self._depths.get(analysis)
+        if topic is None:
+            channel, head = self._channel(1), self.ticks.channel.head
+            channel.append(head.position, head.market_time, None)
+            topic = DepthTopic(self._logs.log, channel, self.book, self.directory, analysis=analysis)
+            self._depths[analysis] = topic
+        return topic
+
     def _channel(self, streams: int) -> Channel:
         return Channel(self._limits, self._clock, streams)
 
     def channels(self) -> list[Channel]:
         """The channels of all topics."""
-        return [self.ticks.channel, self.m2m.channel, *(topic.channel for topic in self._bars.values())]
+        return [
+            self.ticks.channel,
+            self.m2m.channel,
+            *self.options.channels,
+            *(topic.channel for topic in (*self._topics_of_bars(), *self._depths.values())),
+        ]
 
     def _calendar_of(self, instrument_id: int) -> MarketCalendar:
         instrument = self.directory.instrument(instrument_id)
@@ -199,7 +252,8 @@ class Intake:
     def _tell(self, condition: Condition, detail: str) -> None:
         by_session = condition == stream_pb2.STREAM_CONDITION_MARKET_CLOSED and not self.watch.run_ended
         # Of a session's end the bars are told by the worker, behind the last one.
-        channels = [self.ticks.channel, self.m2m.channel] if by_session else self.channels()
+        told_by_worker = [topic.channel for topic in self._topics_of_bars()] if by_session else []
+        channels = [channel for channel in self.channels() if channel not in told_by_worker]
         for channel in channels:
             channel.notices.add(condition, detail, channel.head)
         self._wake()

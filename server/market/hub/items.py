@@ -34,15 +34,13 @@ class Selection:
         chunks = self.events.chunks if self.mask is None else self.events.chunks[self.mask]
         return b"".join(chunks.tolist())
 
-    def latest(self) -> list[bytes]:
-        """The last event of each key, in the order of those events."""
+    def latest(self) -> Integers:
+        """Rows of the last event of each key, in the order of those events."""
         chosen = np.arange(len(self.events)) if self.mask is None else np.flatnonzero(self.mask)
         backwards = self.events.keys[chosen][::-1]
         _, places = np.unique(backwards, return_index=True)
-        rows = chosen[np.sort(len(chosen) - 1 - places)]
-        rows = rows[self.events.keys[rows] != SUPERSEDED]
-        chunks: list[bytes] = self.events.chunks[rows].tolist()
-        return chunks
+        rows: Integers = chosen[np.sort(len(chosen) - 1 - places)]
+        return np.asarray(rows[self.events.keys[rows] != SUPERSEDED], np.int64)
 
 
 class ItemSet:

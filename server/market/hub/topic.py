@@ -61,12 +61,28 @@ class ItemOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a stream fails that has no accepted item: a reason, and under which key of its metadata the item stands."""
+
+    reason: str
+    key: str
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+INSTRUMENTS = Refusal("INSTRUMENT_NOT_FOUND", "instrument")
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
-    """A request to a topic. `variant` is what else distinguishes its events, such as the timeframe."""
+    """A request to a topic. `variant` is what else distinguishes its events, such as the timeframe.
+
+    `nothing` is how the stream fails when no item is accepted.
+    """
 
     method: str
     outcomes: tuple[ItemOutcome, ...]
     variant: str = ""
+    nothing: Refusal = INSTRUMENTS
 
     @property
     def numbers(self) -> frozenset[int]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from server.domain.calendar import MarketCalendar
 from server.domain.errors import FailedPrecondition
 from server.market.checkpoints import unpack
+from server.market.hub.chain_intake import SlotState
 from server.market.hub.channel import QueueLimits
 from server.market.hub.clock import Clock
 from server.market.hub.hub import Hub, HubSettings
@@ -17,6 +18,7 @@ from server.market.hub.strategies import StoredStrategies
 from server.settings import Settings
 from server.store.bars import BarStore
 from server.store.database import Database
+from server.store.expiry_listings import ExpiryListingStore
 from server.store.instruments import InstrumentStore
 from server.store.m2m import M2mStore
 from server.store.market_log import MarketLog, OutputLog
@@ -63,20 +65,26 @@ def logs_of(settings: Settings, redis: RedisClient) -> Logs:
         log=ShardedLog(log, shards),
         bars=[SlotLog(OutputLog(redis, namespace, f"bars:{slot}")) for slot in range(shards)],
         m2m=[SlotLog(OutputLog(redis, namespace, f"m2m:{slot}")) for slot in range(settings.m2m_slots)],
+        chains=[SlotLog(OutputLog(redis, namespace, f"chains:{slot}")) for slot in range(shards)],
     )
 
 
 def _stores(settings: Settings, database: Database, calendars: Mapping[str, MarketCalendar]) -> Stores:
     checkpoints = CheckpointStore(database)
 
+    async def states(kind: str) -> list[SlotState]:
+        found = [await checkpoints.load(f"{kind}-{slot}") for slot in range(settings.tick_shards)]
+        return [
+            SlotState(slot, EntryId.parse(it.position), [unpack(payload) for payload in (it.base, *it.deltas)])
+            for slot, it in enumerate(found)
+            if it is not None
+        ]
+
     async def book_states() -> list[BookState]:
-        states = []
-        for slot in range(settings.tick_shards):
-            found = await checkpoints.load(f"bars-{slot}")
-            if found is not None:
-                sections = [unpack(payload) for payload in (found.base, *found.deltas)]
-                states.append(BookState(EntryId.parse(found.position), sections))
-        return states
+        return [BookState(state.place, state.sections) for state in await states("bars")]
+
+    async def chain_states() -> list[SlotState]:
+        return await states("chains")
 
     return Stores(
         instruments=InstrumentStore(database),
@@ -84,4 +92,6 @@ def _stores(settings: Settings, database: Database, calendars: Mapping[str, Mark
         bars=BarStore(database),
         strategies=StoredStrategies(StrategyStore(database), M2mStore(database)),
         book_states=book_states,
+        chain_states=chain_states,
+        listings=ExpiryListingStore(database).listed,
     )

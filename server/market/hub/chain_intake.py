@@ -1,0 +1,95 @@
+"""The hub's part that reads the chains logs: keeps the board, and passes entries on to the streams of options."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from server.market.chains import unpack_entries
+from server.market.hub.chains import ChainBoard, instruments_of
+from server.market.hub.channel import Channel
+from server.market.hub.directory import Directory
+from server.market.hub.expiry_labels import ExpiryLabels, Listings
+from server.market.hub.option_chains import OptionChainsTopic
+from server.market.hub.position import ORIGIN, EntryId, replace
+from server.market.hub.readers import Source
+from server.market.hub.streams import Stream
+from server.market.runs import Runs
+from strikeline.internal.v1 import log_pb2
+
+SECTION = "published"
+"""Section of the chains slots' checkpoints that holds what they have published last."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """A checkpoint of one slot: its log up to `place` is in the `sections`, base first."""
+
+    slot: int
+    place: EntryId
+    sections: Sequence[Mapping[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSources:
+    """Where chains come from: the worker's logs by slot, its checkpoints, and the record of listed expiries."""
+
+    logs: Sequence[Stream]
+    states: Callable[[], Awaitable[Sequence[SlotState]]]
+    listings: Listings
+
+
+@dataclass(frozen=True, slots=True)
+class MainLog:
+    """What the log that the worker acts on tells: instruments and runs; and how far it has been read."""
+
+    directory: Directory
+    runs: Runs
+    reached: Callable[[EntryId], Awaitable[None]]
+
+
+class ChainIntake:
+    """Feeds the board of chains and the topics about options."""
+
+    def __init__(self, sources: ChainSources, main: MainLog, channel: Callable[[int], Channel]) -> None:
+        self._sources = sources
+        self._main = main
+        self.board = ChainBoard(main.directory.key, main.runs)
+        self.labels = ExpiryLabels(sources.listings)
+        self.chains = OptionChainsTopic(sources.logs, channel(len(sources.logs)), self.board, self.labels)
+
+    @property
+    def channels(self) -> list[Channel]:
+        """The channels of all topics."""
+        return [self.chains.channel]
+
+    async def restore(self) -> list[EntryId]:
+        """Takes over the worker's checkpoints. -> the place in each slot's log that they have come to."""
+        places = [ORIGIN] * len(self._sources.logs)
+        for state in await self._sources.states():
+            places[state.slot] = state.place
+            for sections in state.sections:
+                for entry in unpack_entries(sections.get(SECTION, b"")):
+                    await self._main.directory.learn(instruments_of(entry, self.board))
+                    self.board.apply(state.place, entry)
+        return places
+
+    def readers(self, lost: Callable[[], None]) -> list[Source]:
+        """What is to be read, slot by slot."""
+        return [
+            Source(f"chains-{slot}", stream, partial(self._entry, slot), partial(self._skipped, slot), lost)
+            for slot, stream in enumerate(self._sources.logs)
+        ]
+
+    def _skipped(self, slot: int, place: EntryId) -> None:
+        for channel in self.channels:
+            channel.append(replace(channel.head.position, slot, place), 0, None)
+
+    async def _entry(self, slot: int, place: EntryId, payloads: tuple[bytes, ...]) -> None:
+        # Which run has displaced which was told by the log, which may be read a little later.
+        await self._main.reached(place)
+        entry = log_pb2.ChainsEntry.FromString(payloads[0])
+        await self._main.directory.learn(instruments_of(entry, self.board))
+        await self.chains.learn(entry)
+        self.chains.apply(slot, place, self.board.apply(place, entry))

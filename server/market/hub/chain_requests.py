@@ -1,0 +1,74 @@
+"""What clients ask for when they watch option chains, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from server.domain.errors import NotFound
+from server.domain.expiries import earliest_expiry
+from server.domain.options.strike_range import StrikeRange
+from server.domain.symbols import canonical_underlying
+from server.market.hub.chain_views import ChainView
+from server.market.hub.expiry_labels import ExpiryLabels
+from server.market.hub.option_chains import OptionChainsTopic
+from server.market.hub.topic import ItemOutcome, Refusal, Subscription
+from strikeline.v1 import stream_pb2
+
+NEAREST = "NWeek+0"
+"""The expiry of a request that names none."""
+
+
+@dataclass(frozen=True)
+class ChainRequest:
+    """Expiries (ISO dates or labels; none: the nearest one) of an underlying by any of its names, and strikes."""
+
+    method: str
+    underlying: str
+    expiries: tuple[str, ...]
+    strikes: StrikeRange
+
+
+async def follow(request: ChainRequest, topic: OptionChainsTopic, market_time: int, *, resumed: bool) -> Subscription:
+    """Follows what is on record of it; the caller unfollows the accepted items.
+
+    A resumed subscription may be of an expiry that is over by now: its end is still to be told. Raises NotFound
+    (UNDERLYING_NOT_FOUND).
+    """
+    underlying = _symbol(request.underlying)
+    if not underlying or not await topic.labels.learn(underlying):
+        raise NotFound(
+            f"no options of {request.underlying!r} are on record",
+            reason="UNDERLYING_NOT_FOUND",
+            metadata={"underlying": request.underlying},
+        )
+    views = [ChainView.of(underlying, item, request.strikes) for item in request.expiries or (NEAREST,)]
+    at = topic.time(underlying) or market_time
+    outcomes = tuple(_outcomes(views, topic, at, resumed=resumed))
+    nothing = Refusal("EXPIRY_NOT_FOUND", "expiry", (("underlying", underlying),))
+    return Subscription(request.method, outcomes, repr(request.strikes), nothing)
+
+
+def _outcomes(views: list[ChainView], topic: OptionChainsTopic, at: int, *, resumed: bool) -> Iterator[ItemOutcome]:
+    for view in views:
+        if resumed or _is_in_force(view, topic.labels, at):
+            yield ItemOutcome(view.item, key=f"{view.underlying}/{view.item}", number=topic.follow(view))
+        else:
+            yield ItemOutcome(view.item, refusal=stream_pb2.ITEM_REFUSAL_NOT_FOUND)
+
+
+def _is_in_force(view: ChainView, labels: ExpiryLabels, at: int) -> bool:
+    """Before the first tick nothing has a label and every listed date may still come."""
+    if not at:
+        return view.expiry is None or labels.lists(view.underlying, view.expiry)
+    labelled = labels.at(view.underlying, at)
+    if view.expiry is None:
+        return view.expiry_at(labelled) is not None
+    return labels.lists(view.underlying, view.expiry) and view.expiry >= earliest_expiry(at)
+
+
+def _symbol(text: str) -> str:
+    try:
+        return canonical_underlying(text)
+    except ValueError:
+        return ""
