@@ -12,6 +12,11 @@ def bars_slot(shard: int) -> str:
     return f"bars-{shard}"
 
 
+def chains_slot(shard: int) -> str:
+    """Name of the slot that keeps the option chains of a tick shard."""
+    return f"chains-{shard}"
+
+
 def m2m_slot(number: int) -> str:
     """Name of an M2M slot."""
     return f"m2m-{number}"
@@ -26,5 +31,6 @@ def all_slots(settings: Settings) -> list[str]:
     """Every slot that follows the log. The log may be trimmed behind the slowest of them."""
     return [
         *(bars_slot(shard) for shard in range(settings.tick_shards)),
+        *(chains_slot(shard) for shard in range(settings.tick_shards)),
         *(m2m_slot(number) for number in range(settings.m2m_slots)),
     ]

@@ -28,8 +28,8 @@ from server.store.worker_state import CheckpointStore, Lease, LeaseLost, LeaseSt
 _LOG = logging.getLogger(__name__)
 _READ_COUNT = 64
 _IDLE_BLOCK = 0.2
-_COMMIT_SHARE = 2.0
-"""A commit is followed by at least this many times its own duration of work, so that a slow database slows reading."""
+WORK_SHARE = 2.0
+"""The usual share of work between commits."""
 
 
 class Reader(Protocol):
@@ -50,12 +50,17 @@ class Output(Protocol):
 
 @dataclass(frozen=True)
 class SlotTiming:
-    """Durations in seconds, as in the settings of the same names."""
+    """Durations in seconds, as in the settings of the same names.
+
+    A commit is followed by at least `work_share` times its own duration of work, so that a slow database slows reading,
+    and a slot whose commits are large commits less often.
+    """
 
     lease_duration: float
     lease_renewal: float
     commit_interval: float
     checkpoint_interval: float
+    work_share: float = WORK_SHARE
 
 
 class SlotState(StrEnum):
@@ -270,7 +275,7 @@ class _Work:
         self._stage.saved()
         self._has_base, self._dirty, self._slot.position = True, False, self._position
         ended = ports.clock.monotonic()
-        self._next_commit = ended + max(timing.commit_interval, _COMMIT_SHARE * (ended - started))
+        self._next_commit = ended + max(timing.commit_interval, timing.work_share * (ended - started))
         if full:
             self._next_base = ended + timing.checkpoint_interval
         ports.meter.observe("strikeline_worker_commit_seconds", ended - started, slot=self._slot.name)

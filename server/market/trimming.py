@@ -14,9 +14,10 @@ _PRESSURE = 0.5
 
 
 class LogTrimmer:
-    """Trims the log behind the slowest slot and its age, and the outputs by the same id.
+    """Trims the log and the outputs behind the slowest slot and their age.
 
-    `slots` are all slots that follow the log: as long as one of them has never committed, nothing goes.
+    `slots` are all slots that follow the log: as long as one of them has never committed, nothing goes. `retention` is
+    the log's and the outputs', in seconds; `brief` outputs have a shorter one of their own.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class LogTrimmer:
         max_entries: int,
         clock: Clock,
         meter: Meter,
+        brief: Sequence[tuple[OutputLog, float]] = (),
     ) -> None:
         self._log = log
-        self._outputs = tuple(outputs)
+        self._outputs = (*((output, retention) for output in outputs), *brief)
         self._checkpoints = checkpoints
         self._slots = tuple(slots)
         self._retention = retention
@@ -47,11 +49,14 @@ class LogTrimmer:
         committed = await self.committed()
         if committed is None:
             return
-        aged = id_of(int((self._clock.wall() - self._retention) * 1000))
-        before = committed if length > _PRESSURE * self._max_entries else min(committed, aged, key=id_key)
-        await self._log.trim(before)
-        for output in self._outputs:
-            await output.trim(before)
+        pressed = length > _PRESSURE * self._max_entries
+        await self._log.trim(committed if pressed else self._aged(committed, self._retention))
+        for output, retention in self._outputs:
+            await output.trim(committed if pressed else self._aged(committed, retention))
+
+    def _aged(self, committed: str, retention: float) -> str:
+        """The id before which entries are committed and old enough to go."""
+        return min(committed, id_of(int((self._clock.wall() - retention) * 1000)), key=id_key)
 
     async def committed(self) -> str | None:
         """The log id up to which every slot has committed; None while one of them has never."""

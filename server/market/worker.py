@@ -15,6 +15,8 @@ from types import MappingProxyType
 
 from server.domain.calendar import MarketCalendar
 from server.market.bars import BarsStage
+from server.market.chain_stage.ports import ChainRules
+from server.market.chain_stage.stage import ChainsStage
 from server.market.dead_letters import DeadLetters
 from server.market.history import StoredHistory
 from server.market.hub.clock import Clock, SystemClock
@@ -23,24 +25,28 @@ from server.market.log_reader import LogReader
 from server.market.m2m import M2mPorts, M2mSlot, M2mStage
 from server.market.outbox import OutboxRelay, StrategyAnnouncer
 from server.market.sessions import SessionTable
-from server.market.slot_plan import all_slots, bars_slot, m2m_slot
-from server.market.slots import SlotPorts, SlotRunner, SlotTiming
+from server.market.slot_plan import all_slots, bars_slot, chains_slot, m2m_slot
+from server.market.slots import WORK_SHARE, SlotPorts, SlotRunner, SlotTiming
 from server.market.stages import Stage
 from server.market.telemetry import Meter, NoMeter
 from server.market.trimming import LogTrimmer
 from server.settings import Settings
 from server.store.bars import BarStore
+from server.store.chain_reference import ChainReferenceStore
 from server.store.database import Database
 from server.store.dead_letters import DeadLetterStore
 from server.store.instruments import InstrumentStore
 from server.store.m2m import M2mStore
 from server.store.market_log import MarketLog, OutputLog
+from server.store.option_minutes import OptionMinuteStore
 from server.store.redis import RedisClient
 from server.store.strategies import StrategyStore
 from server.store.worker_state import CheckpointStore, LeaseStore
 
 _TRIM_INTERVAL = 1.0
 _DRAIN_POLL = 0.01
+_CHAINS_WORK_SHARE = 10.0
+"""In a large market all chains change within a second, so that each commit of them writes nearly everything."""
 
 
 def instance_name(settings: Settings) -> str:
@@ -82,7 +88,7 @@ class Worker:
         )
         self._supervisor = Supervisor(self._clock)
         self._draining = asyncio.Event()
-        self.slots = [*self._bars_slots(), *self._m2m_slots()]
+        self.slots = [*self._bars_slots(), *self._chains_slots(), *self._m2m_slots()]
         self.relay = self._relay()
 
     async def __aenter__(self) -> Worker:
@@ -129,15 +135,17 @@ class Worker:
 
     async def _trim(self) -> None:
         settings = self._settings
+        chains = chains_outputs(settings)
         trimmer = LogTrimmer(
             self._log,
-            [OutputLog(self._redis, settings.namespace, name) for name in output_names(settings)],
+            [self._output(name) for name in output_names(settings) if name not in chains],
             CheckpointStore(self._database),
             all_slots(settings),
             retention=settings.log_retention,
             max_entries=settings.log_max_entries,
             clock=self._clock,
             meter=self._meter,
+            brief=[(self._output(name), settings.chain_retention) for name in chains],
         )
         while True:
             await trimmer.trim()
@@ -151,6 +159,19 @@ class Worker:
 
         shards = range(self._settings.tick_shards)
         return [self._slot(bars_slot(shard), make_stage, [shard], f"bars:{shard}") for shard in shards]
+
+    def _chains_slots(self) -> list[SlotRunner]:
+        settings = self._settings
+        rules = ChainRules(settings.risk_free_rate, settings.dividend_yield, int(settings.chain_freshness_bound * 1e9))
+
+        def make_stage() -> Stage:
+            reference, minutes = ChainReferenceStore(self._database), OptionMinuteStore(self._database)
+            return ChainsStage(SessionTable(self._calendars), rules, reference, minutes, self._meter)
+
+        return [
+            self._slot(chains_slot(shard), make_stage, [shard], f"chains:{shard}", work_share=_CHAINS_WORK_SHARE)
+            for shard in range(settings.tick_shards)
+        ]
 
     def _m2m_slots(self) -> list[SlotRunner]:
         slots, shards = self._settings.m2m_slots, range(self._settings.tick_shards)
@@ -170,13 +191,20 @@ class Worker:
         slot = M2mSlot(number, self._settings.m2m_slots, int(self._settings.freshness_bound * 1e9))
         return lambda: M2mStage(slot, SessionTable(self._calendars), ports)
 
-    def _slot(self, name: str, make_stage: Callable[[], Stage], shards: Sequence[int], output: str) -> SlotRunner:
+    def _slot(
+        self,
+        name: str,
+        make_stage: Callable[[], Stage],
+        shards: Sequence[int],
+        output: str,
+        work_share: float = WORK_SHARE,
+    ) -> SlotRunner:
         settings = self._settings
         return SlotRunner(
             name,
             make_stage,
             LogReader(self._log, shards, self._dead_letters),
-            OutputLog(self._redis, settings.namespace, output),
+            self._output(output),
             SlotPorts(
                 self._database,
                 LeaseStore(self._database),
@@ -186,9 +214,16 @@ class Worker:
                 self._owner,
             ),
             SlotTiming(
-                settings.lease_duration, settings.lease_renewal, settings.commit_interval, settings.checkpoint_interval
+                settings.lease_duration,
+                settings.lease_renewal,
+                settings.commit_interval,
+                settings.checkpoint_interval,
+                work_share,
             ),
         )
+
+    def _output(self, name: str) -> OutputLog:
+        return OutputLog(self._redis, self._settings.namespace, name)
 
     def _announcer(self) -> StrategyAnnouncer:
         return StrategyAnnouncer(self._log, self._settings.tick_shards, self._clock)
@@ -209,4 +244,9 @@ class Worker:
 def output_names(settings: Settings) -> list[str]:
     """Names of the streams that the slots publish to."""
     bars = [f"bars:{shard}" for shard in range(settings.tick_shards)]
-    return [*bars, *(f"m2m:{number}" for number in range(settings.m2m_slots))]
+    return [*bars, *chains_outputs(settings), *(f"m2m:{number}" for number in range(settings.m2m_slots))]
+
+
+def chains_outputs(settings: Settings) -> list[str]:
+    """Those of them that the chains slots publish to."""
+    return [f"chains:{shard}" for shard in range(settings.tick_shards)]

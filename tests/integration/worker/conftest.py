@@ -44,10 +44,12 @@ class LogFeed:
         self.sent += len(rows)
         return await self._append(TICKS, ticks=ticks(rows).tobytes())
 
-    async def columns(self, records: np.ndarray) -> str:
+    async def columns(self, records: np.ndarray, **others: np.ndarray) -> str:
+        """Ticks as records; `others` are further record columns of the entry by name."""
         self.market_time = max(self.market_time, int(records["event_time"].max()))
         self.sent += len(records)
-        return await self._append(TICKS, ticks=records.tobytes())
+        more = {name: rows.tobytes() for name, rows in others.items()}
+        return await self._append(TICKS, ticks=records.tobytes(), **more)
 
     async def ended(self) -> str:
         return await self._append(RUN_ENDED, tick_count=self.sent)

@@ -55,7 +55,7 @@ async def test_of_two_workers_one_works_and_the_other_stands_by(worker_db, marke
             await feed.batch(*(Tick(stock, OPEN + place * SECOND, place, 100 + place) for place in range(50)))
             await committed(await feed.ended())
 
-            assert [slot.state for slot in second.slots] == [SlotState.STANDBY] * 2
+            assert [slot.state for slot in second.slots] == [SlotState.STANDBY] * 3
 
     assert await worker_db.fetchrow("SELECT count(*) AS bars FROM bars_1m") == (1,)
 
@@ -84,7 +84,7 @@ async def test_the_same_instance_takes_its_slots_back_at_once(worker_db, market_
     async with start_worker(instance="worker-a"):
         await committed(await feed.ended())
 
-    assert (await CheckpointStore(worker_db).positions()).keys() == {"bars-0", "m2m-0"}
+    assert (await CheckpointStore(worker_db).positions()).keys() == {"bars-0", "chains-0", "m2m-0"}
 
 
 async def test_a_quiet_log_commits_nothing(worker_db, market_log, start_worker, committed):
@@ -140,6 +140,32 @@ async def test_entries_stay_for_the_retention_time(worker_db, market_log, commit
     await trimmer.trim()
 
     assert await market_log.length() == 300
+
+
+async def test_chains_stay_for_a_shorter_time(worker_db, redis, namespace, market_log, committed, start_worker):
+    feed = LogFeed(market_log)
+    bars, chains = OutputLog(redis, namespace, "bars:0"), OutputLog(redis, namespace, "chains:0")
+    trimmer = LogTrimmer(
+        market_log,
+        [bars],
+        CheckpointStore(worker_db),
+        ["bars-0", "chains-0"],
+        retention=3600.0,
+        max_entries=1_000_000,
+        clock=SystemClock(),
+        meter=NoMeter(),
+        brief=[(chains, 0.0)],
+    )
+    ids = [await feed.batch() for _ in range(300)]
+    async with start_worker():
+        await committed(ids[-1])
+    for output in (bars, chains):
+        await output.publish([(entry_id, b"") for entry_id in ids])
+
+    await trimmer.trim()
+
+    assert await bars.length() == 300
+    assert await chains.length() < 300
 
 
 async def test_under_pressure_age_does_not_count(worker_db, market_log, committed, start_worker):

@@ -335,8 +335,8 @@ def test_accounts_are_spread_over_the_slots():
 def test_the_plan_of_slots_follows_the_settings():
     settings = Settings(tick_shards=2, m2m_slots=3)
 
-    assert all_slots(settings) == ["bars-0", "bars-1", "m2m-0", "m2m-1", "m2m-2"]
-    assert output_names(settings) == ["bars:0", "bars:1", "m2m:0", "m2m:1", "m2m:2"]
+    assert all_slots(settings) == ["bars-0", "bars-1", "chains-0", "chains-1", "m2m-0", "m2m-1", "m2m-2"]
+    assert output_names(settings) == ["bars:0", "bars:1", "chains:0", "chains:1", "m2m:0", "m2m:1", "m2m:2"]
 
 
 def test_an_instance_without_a_name_never_comes_back():
