@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.app.backfill import backfill_jobs
 from server.app.core import load_calendars, open_core
 from server.app.role import Role
 from server.jobs.retention import RetentionJob
@@ -26,6 +27,7 @@ class WorkerApp(Role):
         jobs = {
             "worker/rollup": RollupJob(rollups).run,
             "worker/retention": RetentionJob(rollups, settings.option_minutes_days).run,
+            **await backfill_jobs(core, calendars, self._stack),
         }
         meter = PrometheusMeter(core.registry)
         worker = Worker(settings, core.database, core.redis, calendars, jobs=jobs, meter=meter)

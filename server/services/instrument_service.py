@@ -7,14 +7,21 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 
+from google.protobuf.empty_pb2 import Empty
+
+from server.domain.calendar import exchange_date
 from server.domain.errors import InvalidArgument
 from server.domain.symbols import canonical_underlying
-from server.market.feeds.kite_instruments import NotAnInstrumentFile, import_instruments
+from server.market.feeds.kite_instruments import Dump, NotAnInstrumentFile, import_instruments
 from server.rpc.call import Call
 from server.services.converters_instruments import instrument_message, kind_of, underlying_message
+from server.services.feed_operations import Backfills, FeedSubscriptions
 from server.services.paging import page_of
 from server.services.requests import MarketClock, find_instrument, find_instruments, in_force_on, page_size
+from server.store.expiry_listings import ExpiryListingStore
 from server.store.instruments import ContractFilter, InstrumentCounts, InstrumentFilter, InstrumentStore
+from strikeline.v1 import backfill_pb2 as backfill_pb
+from strikeline.v1 import feed_subscription_pb2 as subscription_pb
 from strikeline.v1 import instrument_pb2
 from strikeline.v1 import instrument_service_pb2 as pb
 
@@ -25,9 +32,19 @@ REPORTED = 100
 class InstrumentService:
     """Answers from the store; what is in force is judged at market time."""
 
-    def __init__(self, instruments: InstrumentStore, clock: MarketClock) -> None:
+    def __init__(
+        self,
+        instruments: InstrumentStore,
+        listings: ExpiryListingStore,
+        clock: MarketClock,
+        subscriptions: FeedSubscriptions,
+        backfills: Backfills,
+    ) -> None:
         self._instruments = instruments
+        self._listings = listings
         self._clock = clock
+        self._subscriptions = subscriptions
+        self._backfills = backfills
 
     async def GetInstrument(self, request: pb.GetInstrumentRequest, call: Call) -> instrument_pb2.Instrument:
         """One instrument, expired ones included."""
@@ -108,7 +125,7 @@ class InstrumentService:
     async def ImportInstruments(self, request: pb.ImportInstrumentsRequest, call: Call) -> pb.ImportInstrumentsResponse:
         """Reads the broker's instrument list into the register."""
         try:
-            report = await import_instruments(request.csv, self._instruments)
+            report = await import_instruments(request.csv, self._instruments, self._listings, self._dump(request))
         except NotAnInstrumentFile as error:
             raise InvalidArgument.of("csv", str(error), reason="IMPORT_UNREADABLE") from error
         return pb.ImportInstrumentsResponse(
@@ -118,6 +135,37 @@ class InstrumentService:
                 pb.RejectedRow(line=row.line, description=row.reason) for row in report.malformed[:REPORTED]
             ],
         )
+
+    def _dump(self, request: pb.ImportInstrumentsRequest) -> Dump:
+        if request.date:
+            return Dump(_date("date", request.date), complete=request.complete)
+        now = self._clock.market_time()
+        return Dump(None if now is None else exchange_date(now), complete=request.complete)
+
+    async def ListFeedSubscriptions(
+        self, request: subscription_pb.ListFeedSubscriptionsRequest, call: Call
+    ) -> subscription_pb.ListFeedSubscriptionsResponse:
+        """What the live feed is asked to follow."""
+        return await self._subscriptions.list(request)
+
+    async def CreateFeedSubscription(
+        self, request: subscription_pb.CreateFeedSubscriptionRequest, call: Call
+    ) -> subscription_pb.FeedSubscription:
+        """Asks the live feed to follow instruments."""
+        return await self._subscriptions.create(request, call)
+
+    async def DeleteFeedSubscription(self, request: subscription_pb.DeleteFeedSubscriptionRequest, call: Call) -> Empty:
+        """Takes a subscription back."""
+        await self._subscriptions.delete(request.feed_subscription)
+        return Empty()
+
+    async def StartBackfill(self, request: backfill_pb.StartBackfillRequest, call: Call) -> backfill_pb.Backfill:
+        """Begins to fill minutes without bars."""
+        return await self._backfills.start(request, call)
+
+    async def GetBackfill(self, request: backfill_pb.GetBackfillRequest, call: Call) -> backfill_pb.Backfill:
+        """A backfill with its progress."""
+        return await self._backfills.get(request.backfill)
 
     def _contract_filter(self, request: pb.SearchDerivativeContractsRequest) -> ContractFilter:
         expiry = _date("expiry", request.expiry) if request.expiry else None

@@ -119,7 +119,7 @@ async def test_components_tell_their_state_and_counts(api):
     page = await ask(api, "ListComponents", pb.ListComponentsRequest())
 
     components = {item.component: item for item in page.components}
-    assert set(components) == {"api/api-test", "database", "feed", "redis"}
+    assert set(components) == {"api/api-test", "database", "dead-letters", "feed", "redis"}
     assert components["database"].state == component_pb2.COMPONENT_STATE_HEALTHY
     assert components["database"].counts["pool_limit"] == 5
     assert components["feed"].state == component_pb2.COMPONENT_STATE_DEGRADED

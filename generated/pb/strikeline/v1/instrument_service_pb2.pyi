@@ -440,16 +440,24 @@ class ImportInstrumentsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CSV_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
     csv: _builtins.bytes
     """The broker's instrument list as it comes (CSV with header, UTF-8), up to 8 MB. In JSON: Base64."""
+    date: _builtins.str
+    """Day of the list, as ISO date: from when on its contracts are known to be listed. Empty: the day of market time."""
+    complete: _builtins.bool
+    """The list names all contracts of each underlying that occurs in it: expiries that it lacks were not listed on its day."""
     def __init__(
         self,
         *,
         csv: _builtins.bytes = ...,
+        date: _builtins.str = ...,
+        complete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["csv", b"csv"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "csv", b"csv", "date", b"date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,9 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from strikeline.v1 import backfill_pb2 as strikeline_dot_v1_dot_backfill__pb2
+from strikeline.v1 import feed_subscription_pb2 as strikeline_dot_v1_dot_feed__subscription__pb2
 from strikeline.v1 import instrument_pb2 as strikeline_dot_v1_dot_instrument__pb2
 from strikeline.v1 import instrument_service_pb2 as strikeline_dot_v1_dot_instrument__service__pb2
 
@@ -76,6 +79,31 @@ class InstrumentServiceStub:
                 request_serializer=strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsRequest.SerializeToString,
                 response_deserializer=strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsResponse.FromString,
                 _registered_method=True)
+        self.ListFeedSubscriptions = channel.unary_unary(
+                '/strikeline.v1.InstrumentService/ListFeedSubscriptions',
+                request_serializer=strikeline_dot_v1_dot_feed__subscription__pb2.ListFeedSubscriptionsRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_feed__subscription__pb2.ListFeedSubscriptionsResponse.FromString,
+                _registered_method=True)
+        self.CreateFeedSubscription = channel.unary_unary(
+                '/strikeline.v1.InstrumentService/CreateFeedSubscription',
+                request_serializer=strikeline_dot_v1_dot_feed__subscription__pb2.CreateFeedSubscriptionRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_feed__subscription__pb2.FeedSubscription.FromString,
+                _registered_method=True)
+        self.DeleteFeedSubscription = channel.unary_unary(
+                '/strikeline.v1.InstrumentService/DeleteFeedSubscription',
+                request_serializer=strikeline_dot_v1_dot_feed__subscription__pb2.DeleteFeedSubscriptionRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.StartBackfill = channel.unary_unary(
+                '/strikeline.v1.InstrumentService/StartBackfill',
+                request_serializer=strikeline_dot_v1_dot_backfill__pb2.StartBackfillRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_backfill__pb2.Backfill.FromString,
+                _registered_method=True)
+        self.GetBackfill = channel.unary_unary(
+                '/strikeline.v1.InstrumentService/GetBackfill',
+                request_serializer=strikeline_dot_v1_dot_backfill__pb2.GetBackfillRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_backfill__pb2.Backfill.FromString,
+                _registered_method=True)
 
 
 class InstrumentServiceServicer:
@@ -140,6 +168,41 @@ class InstrumentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFeedSubscriptions(self, request, context):
+        """Lists what the live feed is asked to follow, the oldest subscription first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateFeedSubscription(self, request, context):
+        """Asks the live feed to follow instruments. It tells its publisher within seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteFeedSubscription(self, request, context):
+        """Takes a subscription back. An instrument that another one names is followed on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartBackfill(self, request, context):
+        """Begins to fill minutes without bars from the market-data source. Asking twice fetches twice and changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBackfill(self, request, context):
+        """Returns a backfill with its progress.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InstrumentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -182,6 +245,31 @@ def add_InstrumentServiceServicer_to_server(servicer, server):
                     servicer.ImportInstruments,
                     request_deserializer=strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsRequest.FromString,
                     response_serializer=strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsResponse.SerializeToString,
+            ),
+            'ListFeedSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFeedSubscriptions,
+                    request_deserializer=strikeline_dot_v1_dot_feed__subscription__pb2.ListFeedSubscriptionsRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_feed__subscription__pb2.ListFeedSubscriptionsResponse.SerializeToString,
+            ),
+            'CreateFeedSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateFeedSubscription,
+                    request_deserializer=strikeline_dot_v1_dot_feed__subscription__pb2.CreateFeedSubscriptionRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_feed__subscription__pb2.FeedSubscription.SerializeToString,
+            ),
+            'DeleteFeedSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteFeedSubscription,
+                    request_deserializer=strikeline_dot_v1_dot_feed__subscription__pb2.DeleteFeedSubscriptionRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'StartBackfill': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartBackfill,
+                    request_deserializer=strikeline_dot_v1_dot_backfill__pb2.StartBackfillRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_backfill__pb2.Backfill.SerializeToString,
+            ),
+            'GetBackfill': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBackfill,
+                    request_deserializer=strikeline_dot_v1_dot_backfill__pb2.GetBackfillRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_backfill__pb2.Backfill.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -401,6 +489,141 @@ class InstrumentService:
             '/strikeline.v1.InstrumentService/ImportInstruments',
             strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsRequest.SerializeToString,
             strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFeedSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.InstrumentService/ListFeedSubscriptions',
+            strikeline_dot_v1_dot_feed__subscription__pb2.ListFeedSubscriptionsRequest.SerializeToString,
+            strikeline_dot_v1_dot_feed__subscription__pb2.ListFeedSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateFeedSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.InstrumentService/CreateFeedSubscription',
+            strikeline_dot_v1_dot_feed__subscription__pb2.CreateFeedSubscriptionRequest.SerializeToString,
+            strikeline_dot_v1_dot_feed__subscription__pb2.FeedSubscription.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteFeedSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.InstrumentService/DeleteFeedSubscription',
+            strikeline_dot_v1_dot_feed__subscription__pb2.DeleteFeedSubscriptionRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartBackfill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.InstrumentService/StartBackfill',
+            strikeline_dot_v1_dot_backfill__pb2.StartBackfillRequest.SerializeToString,
+            strikeline_dot_v1_dot_backfill__pb2.Backfill.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBackfill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.InstrumentService/GetBackfill',
+            strikeline_dot_v1_dot_backfill__pb2.GetBackfillRequest.SerializeToString,
+            strikeline_dot_v1_dot_backfill__pb2.Backfill.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,7 +4,10 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
+from strikeline.v1 import backfill_pb2 as _backfill_pb2
+from strikeline.v1 import feed_subscription_pb2 as _feed_subscription_pb2
 from strikeline.v1 import instrument_pb2 as _instrument_pb2
 from strikeline.v1 import instrument_service_pb2 as _instrument_service_pb2
 import abc as _abc_1
@@ -53,6 +56,16 @@ class InstrumentServiceStub:
 
     A row that cannot be read is counted and reported; the others are imported in one transaction.
     """
+    ListFeedSubscriptions: _grpc.UnaryUnaryMultiCallable[_feed_subscription_pb2.ListFeedSubscriptionsRequest, _feed_subscription_pb2.ListFeedSubscriptionsResponse]
+    """Lists what the live feed is asked to follow, the oldest subscription first."""
+    CreateFeedSubscription: _grpc.UnaryUnaryMultiCallable[_feed_subscription_pb2.CreateFeedSubscriptionRequest, _feed_subscription_pb2.FeedSubscription]
+    """Asks the live feed to follow instruments. It tells its publisher within seconds."""
+    DeleteFeedSubscription: _grpc.UnaryUnaryMultiCallable[_feed_subscription_pb2.DeleteFeedSubscriptionRequest, _empty_pb2.Empty]
+    """Takes a subscription back. An instrument that another one names is followed on."""
+    StartBackfill: _grpc.UnaryUnaryMultiCallable[_backfill_pb2.StartBackfillRequest, _backfill_pb2.Backfill]
+    """Begins to fill minutes without bars from the market-data source. Asking twice fetches twice and changes nothing."""
+    GetBackfill: _grpc.UnaryUnaryMultiCallable[_backfill_pb2.GetBackfillRequest, _backfill_pb2.Backfill]
+    """Returns a backfill with its progress."""
 
 @_typing.type_check_only
 class InstrumentServiceAsyncStub(InstrumentServiceStub):
@@ -78,6 +91,16 @@ class InstrumentServiceAsyncStub(InstrumentServiceStub):
 
     A row that cannot be read is counted and reported; the others are imported in one transaction.
     """
+    ListFeedSubscriptions: _aio.UnaryUnaryMultiCallable[_feed_subscription_pb2.ListFeedSubscriptionsRequest, _feed_subscription_pb2.ListFeedSubscriptionsResponse]  # type: ignore[assignment]
+    """Lists what the live feed is asked to follow, the oldest subscription first."""
+    CreateFeedSubscription: _aio.UnaryUnaryMultiCallable[_feed_subscription_pb2.CreateFeedSubscriptionRequest, _feed_subscription_pb2.FeedSubscription]  # type: ignore[assignment]
+    """Asks the live feed to follow instruments. It tells its publisher within seconds."""
+    DeleteFeedSubscription: _aio.UnaryUnaryMultiCallable[_feed_subscription_pb2.DeleteFeedSubscriptionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Takes a subscription back. An instrument that another one names is followed on."""
+    StartBackfill: _aio.UnaryUnaryMultiCallable[_backfill_pb2.StartBackfillRequest, _backfill_pb2.Backfill]  # type: ignore[assignment]
+    """Begins to fill minutes without bars from the market-data source. Asking twice fetches twice and changes nothing."""
+    GetBackfill: _aio.UnaryUnaryMultiCallable[_backfill_pb2.GetBackfillRequest, _backfill_pb2.Backfill]  # type: ignore[assignment]
+    """Returns a backfill with its progress."""
 
 class InstrumentServiceServicer(metaclass=_abc_1.ABCMeta):
     """The register of instruments."""
@@ -148,5 +171,45 @@ class InstrumentServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A row that cannot be read is counted and reported; the others are imported in one transaction.
         """
+
+    @_abc_1.abstractmethod
+    def ListFeedSubscriptions(
+        self,
+        request: _feed_subscription_pb2.ListFeedSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_subscription_pb2.ListFeedSubscriptionsResponse, _abc.Awaitable[_feed_subscription_pb2.ListFeedSubscriptionsResponse]]:
+        """Lists what the live feed is asked to follow, the oldest subscription first."""
+
+    @_abc_1.abstractmethod
+    def CreateFeedSubscription(
+        self,
+        request: _feed_subscription_pb2.CreateFeedSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_subscription_pb2.FeedSubscription, _abc.Awaitable[_feed_subscription_pb2.FeedSubscription]]:
+        """Asks the live feed to follow instruments. It tells its publisher within seconds."""
+
+    @_abc_1.abstractmethod
+    def DeleteFeedSubscription(
+        self,
+        request: _feed_subscription_pb2.DeleteFeedSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Takes a subscription back. An instrument that another one names is followed on."""
+
+    @_abc_1.abstractmethod
+    def StartBackfill(
+        self,
+        request: _backfill_pb2.StartBackfillRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_backfill_pb2.Backfill, _abc.Awaitable[_backfill_pb2.Backfill]]:
+        """Begins to fill minutes without bars from the market-data source. Asking twice fetches twice and changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetBackfill(
+        self,
+        request: _backfill_pb2.GetBackfillRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_backfill_pb2.Backfill, _abc.Awaitable[_backfill_pb2.Backfill]]:
+        """Returns a backfill with its progress."""
 
 def add_InstrumentServiceServicer_to_server(servicer: InstrumentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,7 +8,15 @@ from types import MappingProxyType
 from google.protobuf.message import Message
 
 from server.contract.testing.examples.example import Example, Wrong
+from server.contract.testing.world import World
 from strikeline.v1 import instrument_pb2
+from strikeline.v1.backfill_pb2 import Backfill, GetBackfillRequest, StartBackfillRequest
+from strikeline.v1.feed_subscription_pb2 import (
+    CreateFeedSubscriptionRequest,
+    DeleteFeedSubscriptionRequest,
+    FeedSubscription,
+    ListFeedSubscriptionsRequest,
+)
 from strikeline.v1.instrument_service_pb2 import (
     BatchGetInstrumentsRequest,
     GetInstrumentRequest,
@@ -44,6 +52,44 @@ def _crossed_strikes(request: Message) -> None:
 def _no_date(request: Message) -> None:
     assert isinstance(request, SearchDerivativeContractsRequest)
     request.expiry = "2025-02-30"
+
+
+def _create_subscription(world: World) -> CreateFeedSubscriptionRequest:
+    return CreateFeedSubscriptionRequest(
+        feed_subscription=FeedSubscription(instruments=[world.equity, world.option.instrument])
+    )
+
+
+def _subscription(world: World) -> str:
+    made = world.do("InstrumentService/CreateFeedSubscription", _create_subscription(world), FeedSubscription)
+    return made.feed_subscription
+
+
+def _start_backfill(world: World) -> StartBackfillRequest:
+    request = StartBackfillRequest(instruments=[world.equity])
+    request.start_time.FromJsonString("2025-11-10T03:45:00Z")
+    request.end_time.FromJsonString("2025-11-11T10:00:00Z")
+    return request
+
+
+def _backfill(world: World) -> str:
+    return world.do("InstrumentService/StartBackfill", _start_backfill(world), Backfill).backfill
+
+
+def _crossed_times(request: Message) -> None:
+    assert isinstance(request, StartBackfillRequest)
+    request.end_time.FromJsonString("2025-11-09T10:00:00Z")
+
+
+def _too_long(request: Message) -> None:
+    assert isinstance(request, StartBackfillRequest)
+    request.end_time.FromJsonString("2026-11-09T10:00:00Z")
+
+
+def _without_trading(request: Message) -> None:
+    assert isinstance(request, StartBackfillRequest)
+    request.start_time.FromJsonString("2025-11-08T03:45:00Z")
+    request.end_time.FromJsonString("2025-11-09T10:00:00Z")
 
 
 EXAMPLES: Mapping[str, Example] = MappingProxyType(
@@ -89,5 +135,41 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
                 ),
             ),
         ),
+        "InstrumentService/ListFeedSubscriptions": Example(
+            lambda _world: ListFeedSubscriptionsRequest(page_size=3), wrong=(_bad_token(),)
+        ),
+        "InstrumentService/CreateFeedSubscription": Example(
+            _create_subscription,
+            volatile=("feed_subscription", "create_time"),
+            missing=lambda _world: CreateFeedSubscriptionRequest(
+                feed_subscription=FeedSubscription(instruments=[NOWHERE])
+            ),
+            missing_reason="INSTRUMENT_NOT_FOUND",
+        ),
+        "InstrumentService/DeleteFeedSubscription": Example(
+            lambda world: DeleteFeedSubscriptionRequest(feed_subscription=_subscription(world)),
+            missing=lambda _world: DeleteFeedSubscriptionRequest(feed_subscription="nobody"),
+        ),
+        "InstrumentService/StartBackfill": Example(
+            _start_backfill,
+            volatile=("backfill", "create_time"),
+            wrong=(
+                Wrong("crossed times", _crossed_times, "end_time"),
+                Wrong("a year", _too_long, "end_time"),
+                Wrong("a weekend", _without_trading, "end_time"),
+            ),
+            missing=lambda world: _of_nowhere(_start_backfill(world)),
+            missing_reason="INSTRUMENT_NOT_FOUND",
+        ),
+        "InstrumentService/GetBackfill": Example(
+            lambda world: GetBackfillRequest(backfill=_backfill(world)),
+            volatile=("backfill", "create_time"),
+            missing=lambda _world: GetBackfillRequest(backfill="nobody"),
+        ),
     }
 )
+
+
+def _of_nowhere(request: StartBackfillRequest) -> StartBackfillRequest:
+    request.instruments[:] = [NOWHERE]
+    return request
