@@ -36,26 +36,40 @@ from server.services import component_sources as sources
 from server.services.account_service import AccountService
 from server.services.components import ComponentBoard
 from server.services.exits import Exits
+from server.services.feed_operations import Backfills, FeedSubscriptions
 from server.services.futures_market import FuturesMarket
 from server.services.futures_service import FuturesService
 from server.services.futures_signals import SignalSeries
+from server.services.history_requests import HistorySources
 from server.services.instrument_service import InstrumentService
 from server.services.listed_expiries import ListedExpiries
 from server.services.live_market import LiveMarket
 from server.services.m2m import MarkToMarket
 from server.services.market_data_service import MarketDataService
+from server.services.moneyness_history import MoneynessHistory
+from server.services.moneyness_values import MoneynessValues
+from server.services.option_chains import OptionChains
 from server.services.option_expiries import OptionExpiries
+from server.services.option_history import OptionHistory
+from server.services.option_pricing import OptionPricing
 from server.services.option_service import OptionService
 from server.services.strategy_service import StrategyService
+from server.services.strike_history import StrikeHistory
 from server.services.system_service import SystemFacts, SystemParts, SystemService
+from server.services.unvalued_chains import Assumptions, UnvaluedChains
+from server.services.volatility_surfaces import VolatilitySurfaces
 from server.settings import Settings
 from server.store.accounts import AccountStore
+from server.store.backfills import BackfillStore
 from server.store.bars import BarStore
 from server.store.dead_letters import DeadLetterStore
 from server.store.expiry_listings import ExpiryListingStore
+from server.store.expiry_metrics import ExpiryMetricsStore
+from server.store.feed_subscriptions import FeedSubscriptionStore
 from server.store.instruments import InstrumentStore
 from server.store.m2m import M2mStore
 from server.store.newest_bars import NewestBars
+from server.store.option_minutes import OptionMinuteStore
 from server.store.presence import PresenceStore
 from server.store.quotas import QuotaStore
 from server.store.rollups import RollupStore
@@ -142,16 +156,50 @@ def _servicers(core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar]) ->
     return {
         f"{PACKAGE}.AccountService": AccountService(AccountStore(database)),
         f"{PACKAGE}.FuturesService": _futures_service(core, hub, calendars),
-        f"{PACKAGE}.InstrumentService": InstrumentService(instruments, market),
+        f"{PACKAGE}.InstrumentService": _instrument_service(core, market, calendars),
         f"{PACKAGE}.MarketDataService": MarketDataService(hub, instruments, BarStore(database), calendars),
-        f"{PACKAGE}.OptionService": _option_service(core, market, calendars),
+        f"{PACKAGE}.OptionService": _option_service(core, hub, calendars),
         f"{PACKAGE}.StrategyService": StrategyService(strategies, instruments, exits, figures),
     }
 
 
-def _option_service(core: Core, market: LiveMarket, calendars: Mapping[str, MarketCalendar]) -> OptionService:
-    listed = ListedExpiries(ExpiryListingStore(core.database), time.monotonic)
-    return OptionService(OptionExpiries(listed, market, calendars))
+def _instrument_service(core: Core, market: LiveMarket, calendars: Mapping[str, MarketCalendar]) -> InstrumentService:
+    database = core.database
+    instruments = InstrumentStore(database)
+    return InstrumentService(
+        instruments,
+        ExpiryListingStore(database),
+        market,
+        FeedSubscriptions(FeedSubscriptionStore(database), instruments),
+        Backfills(BackfillStore(database), instruments, calendars),
+    )
+
+
+def _option_service(core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar]) -> OptionService:
+    database, market = core.database, LiveMarket(hub)
+    listed = ListedExpiries(ExpiryListingStore(database), time.monotonic)
+    sources = HistorySources(listed, InstrumentStore(database), market, calendars)
+    metrics, minutes = ExpiryMetricsStore(database), OptionMinuteStore(database)
+    given = _assumptions(core.settings)
+    unvalued = UnvaluedChains(InstrumentStore(database), given)
+    chains = OptionChains(hub.chains, listed, market, unvalued, given)
+    return OptionService(
+        expiries=OptionExpiries(listed, market, calendars),
+        chains=chains,
+        history=OptionHistory(sources, metrics, minutes),
+        moneyness=MoneynessHistory(sources, metrics, MoneynessValues(minutes)),
+        strikes=StrikeHistory(sources, BarStore(database), minutes),
+        pricing=OptionPricing(hub.chains, InstrumentStore(database), market, given),
+        surfaces=VolatilitySurfaces(chains),
+    )
+
+
+def _assumptions(settings: Settings) -> Assumptions:
+    return Assumptions(
+        rate=settings.risk_free_rate,
+        dividend_yield=settings.dividend_yield,
+        freshness=round(settings.chain_freshness_bound * 1e9),
+    )
 
 
 def _futures_service(core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar]) -> FuturesService:

@@ -27,8 +27,11 @@ class RequestValidator:
 
 
 def _violation(violation: protovalidate.Violation) -> FieldViolation:
-    # A rule over the whole message names the field in its id: "end_time.after_start_time".
-    field = field_path(violation) or violation.proto.rule_id.rpartition(".")[0]
+    field = field_path(violation)
+    if violation.proto.rule is None:
+        # A rule over a whole message names the field in its id: "end_time.after_start_time".
+        named = violation.proto.rule_id.rpartition(".")[0]
+        field = f"{field}.{named}" if field and named else field or named
     return FieldViolation(field, violation.proto.message)
 
 

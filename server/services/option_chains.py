@@ -115,6 +115,16 @@ class OptionChains:
         old = now - messages.chain.as_of > self._freshness or not messages.chain.revision
         return FoundChain(messages, labels.of(expiry), old or not self._market.is_live(), now)
 
+    async def in_force(self, name: str) -> tuple[date, ...]:
+        """Expiries of an underlying that are in force, ascending.
+
+        Raises NotFound, and FailedPrecondition before the first tick.
+        """
+        symbol = symbol_of(name)
+        now = self._chains.time(symbol) or now_of(self._market)
+        labels = await self._listed.labels(symbol, now, name)
+        return tuple(sorted({item.expiry for item in labels.expiries} | set(self._chains.expiries(symbol))))
+
     async def _resolved(self, symbol: str, name: str, text: str, now: int) -> tuple[Labels, date | None]:
         """The labels of now, and the expiry that is named; listings are read anew before one is said to be unknown."""
         labels = await self._listed.labels(symbol, now, name)

@@ -22,6 +22,7 @@ from server.market.chains import LiveChain
 from server.services.converters_pricing import convention_basis, greeks_message, known
 from server.services.requests import InstrumentLookup, MarketClock, canonical_or_empty
 from server.services.times import timestamp
+from server.services.unvalued_chains import Assumptions
 from strikeline.v1 import option_pb2
 from strikeline.v1 import option_pricing_pb2 as pb
 
@@ -65,14 +66,6 @@ class Liveness(MarketClock, Protocol):
     def is_live(self) -> bool:
         """Ticks are coming."""
         ...
-
-
-@dataclass(frozen=True)
-class Assumptions:
-    """What is assumed where neither the market nor the caller says it: fractions a year."""
-
-    rate: float
-    dividend_yield: float
 
 
 @dataclass(frozen=True)

@@ -8,78 +8,70 @@ from typing import Protocol
 
 import numpy as np
 
-from server.domain.errors import FieldViolation, InvalidArgument, NotFound
 from server.domain.options.arrays import FloatArray
 from server.domain.options.black76 import Contracts
 from server.domain.options.greeks import greeks
 from server.domain.options.smile import Smile
 from server.domain.options.volatility_surface import SmileArbitrage, VolatilitySurface
-from server.domain.symbols import canonical_underlying
 from server.market.chains import LiveChain
 from server.services.converters_pricing import basis_message, known
+from server.services.listed_expiries import symbol_of
+from server.services.option_chains import FoundChain
 from server.services.times import timestamp
 from strikeline.v1 import option_pricing_pb2 as pb
 
 DELTAS = (-0.10, -0.25, 0.50, 0.25, 0.10)
 """Where a smile is read when nothing is said, from the wing of the puts to that of the calls."""
 
-
 PRICE_STEP = 0.05
 """Tick of options in rupees: prices are rounded to it, which is no arbitrage."""
 
 
 class Chains(Protocol):
-    """The live chains (`server.market.hub.hub.Hub`)."""
+    """Chains by underlying and expiry (`server.services.option_chains.OptionChains`)."""
 
-    def get(self, underlying: str, expiry: date) -> LiveChain | None:
-        """The chain of an expiry; None when there is none."""
+    async def find(self, name: str, text: str, field: str = "expiry") -> FoundChain:
+        """The chain of an expiry by date or label. Raises NotFound that names the field."""
         ...
 
-    def expiries(self, underlying: str) -> Sequence[date]:
-        """Expiries of an underlying that have a chain, ascending."""
-        ...
-
-
-class Liveness(Protocol):
-    """Whether the market moves."""
-
-    def is_live(self) -> bool:
-        """Ticks are coming."""
+    async def in_force(self, name: str) -> tuple[date, ...]:
+        """Expiries of an underlying that are in force, ascending. Raises NotFound."""
         ...
 
 
 class VolatilitySurfaces:
     """Reads surfaces off the live chains."""
 
-    def __init__(self, chains: Chains, market: Liveness) -> None:
+    def __init__(self, chains: Chains) -> None:
         self._chains = chains
-        self._market = market
 
     async def get_volatility_surface(self, request: pb.GetVolatilitySurfaceRequest) -> pb.VolatilitySurface:
-        """The surface of now. Raises NotFound for an underlying or an expiry without a chain."""
-        chains = self._wanted(request)
-        smiles = {chain.expiry: smile_of(chain) for chain in chains}
-        surface = VolatilitySurface.of([(expiry, smile) for expiry, smile in smiles.items() if smile is not None])
+        """The surface of now. Raises NotFound for an underlying or an expiry that is not in force."""
+        found = await self._wanted(request)
+        chains = [item.messages.chain for item in found]
+        smiles = [(chain.expiry, smile) for chain in chains if (smile := smile_of(chain)) is not None]
+        surface = VolatilitySurface.of(smiles)
         filled = [chain for chain in chains if chain.expiry in surface.expiries]
-        return pb.VolatilitySurface(
-            underlying=chains[0].underlying,
-            as_of=timestamp(max(chain.as_of for chain in chains)),
-            stale=not self._market.is_live(),
+        message = pb.VolatilitySurface(
+            underlying=symbol_of(request.underlying),
+            stale=not filled or any(item.stale for item in found if item.messages.chain in filled),
             smiles=_smiles(request, filled, surface),
             empty_expiries=[chain.expiry.isoformat() for chain in chains if chain not in filled],
         )
+        if filled:
+            message.as_of.CopyFrom(timestamp(max(chain.as_of for chain in filled)))
+        return message
 
-    def _wanted(self, request: pb.GetVolatilitySurfaceRequest) -> list[LiveChain]:
-        underlying = canonical(request.underlying)
-        listed = self._chains.expiries(underlying)
-        if not listed:
-            raise missing("underlying", request.underlying, "has no live option chain")
-        asked = [expiry_of(text, f"expiries[{place}]") for place, text in enumerate(request.expiries)]
-        for place, expiry in enumerate(asked):
-            if expiry not in listed:
-                raise missing(f"expiries[{place}]", expiry.isoformat(), "has no live option chain")
-        found = (self._chains.get(underlying, expiry) for expiry in sorted(asked or listed))
-        return [chain for chain in found if chain is not None]
+    async def _wanted(self, request: pb.GetVolatilitySurfaceRequest) -> list[FoundChain]:
+        """The chains that are asked for, ascending by expiry, each once."""
+        names = list(request.expiries)
+        if not names:
+            names = [expiry.isoformat() for expiry in await self._chains.in_force(request.underlying)]
+        found = {}
+        for place, name in enumerate(names):
+            item = await self._chains.find(request.underlying, name, f"expiries[{place}]")
+            found[item.messages.chain.expiry] = item
+        return [found[expiry] for expiry in sorted(found)]
 
 
 def smile_of(chain: LiveChain) -> Smile | None:
@@ -87,31 +79,6 @@ def smile_of(chain: LiveChain) -> Smile | None:
     if chain.forward is None or not chain.years > 0.0:
         return None
     return Smile.of(chain.chain, chain.forward.price, chain.years)
-
-
-def canonical(name: str) -> str:
-    """The underlying that a name stands for. Raises NotFound when it is none."""
-    try:
-        return canonical_underlying(name)
-    except ValueError as error:
-        raise missing("underlying", name, "names no underlying") from error
-
-
-def expiry_of(text: str, field: str) -> date:
-    """The date. Raises InvalidArgument that names the field."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidArgument.of(field, "is no date") from error
-
-
-def missing(field: str, name: str, why: str) -> NotFound:
-    """The error for what has no chain."""
-    return NotFound(
-        f"{name} {why}",
-        metadata={"resource": field.partition("[")[0], "id": name},
-        violations=(FieldViolation(field, why),),
-    )
 
 
 def _smiles(

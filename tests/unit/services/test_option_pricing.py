@@ -9,7 +9,8 @@ import pytest
 
 from server.domain.calendar import to_nanoseconds
 from server.domain.instruments import Instrument, InstrumentKind
-from server.services.option_pricing import Assumptions, OptionPricing
+from server.services.option_pricing import OptionPricing
+from server.services.unvalued_chains import Assumptions
 from strikeline.v1 import option_pb2
 from strikeline.v1 import option_pricing_pb2 as pb
 from tests.support.chains import LiveChains, Market, live_chain
@@ -44,7 +45,10 @@ CHAIN = live_chain(EXPIRY, NOON, {24_000.0: 0.13, 24_200.0: 0.12, 24_400.0: math
 def pricing(*chains, market: Market | None = None) -> OptionPricing:
     instruments = Instruments(option(), option(InstrumentKind.PUT, "NIFTY26DEC24400PE", 24_400), FUTURE)
     return OptionPricing(
-        LiveChains(list(chains)), instruments, market or Market(NOON), Assumptions(rate=0.065, dividend_yield=0.0)
+        LiveChains(list(chains)),
+        instruments,
+        market or Market(NOON),
+        Assumptions(rate=0.065, dividend_yield=0.0, freshness=300_000_000_000),
     )
 
 

@@ -6,10 +6,14 @@ from datetime import UTC, date, datetime
 import pytest
 
 from server.domain.calendar import to_nanoseconds
-from server.domain.errors import InvalidArgument, NotFound
+from server.domain.errors import NotFound
+from server.market.chain_messages import ChainMessages
+from server.market.chains import LiveChain
+from server.services.listed_expiries import unknown_expiry, unknown_underlying
+from server.services.option_chains import FoundChain
 from server.services.volatility_surfaces import DELTAS, VolatilitySurfaces
 from strikeline.v1 import option_pricing_pb2 as pb
-from tests.support.chains import LiveChains, Market, live_chain
+from tests.support.chains import LiveChains, live_chain
 
 NOON = to_nanoseconds(datetime(2026, 11, 24, 6, 30, tzinfo=UTC))
 NEAR, FAR, EMPTY = date(2026, 12, 1), date(2026, 12, 29), date(2027, 1, 26)
@@ -27,9 +31,28 @@ CHAINS = [
 ]
 
 
+class Chains:
+    """All chains are in force; EMPTY is too, and has none."""
+
+    def __init__(self, chains: list[LiveChain]) -> None:
+        self._chains = LiveChains(chains)
+
+    async def find(self, name: str, text: str, field: str = "expiry") -> FoundChain:
+        chain = self._chains.get(name, date.fromisoformat(text))
+        if chain is None:
+            raise unknown_expiry(name, text, field)
+        return FoundChain(ChainMessages(chain, str), (), stale=False, now=NOON)
+
+    async def in_force(self, name: str) -> tuple[date, ...]:
+        expiries = tuple(self._chains.expiries(name))
+        if not expiries:
+            raise unknown_underlying(name)
+        return expiries
+
+
 async def surface(chains=CHAINS, **fields) -> pb.VolatilitySurface:
     request = pb.GetVolatilitySurfaceRequest(**{"underlying": "NIFTY"} | fields)
-    return await VolatilitySurfaces(LiveChains(list(chains)), Market(NOON)).get_volatility_surface(request)
+    return await VolatilitySurfaces(Chains(list(chains))).get_volatility_surface(request)
 
 
 async def test_smiles_ascend_by_expiry_and_expiries_without_volatility_are_named() -> None:
@@ -89,19 +112,22 @@ async def test_less_variance_later_is_a_calendar() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "field"),
-    [
-        ({"underlying": "NOSUCH"}, "underlying"),
-        ({"underlying": " "}, "underlying"),
-        ({"expiries": ["2026-12-01", "2026-12-08"]}, "expiries[1]"),
-    ],
+    [({"underlying": "NOSUCH"}, "underlying"), ({"expiries": ["2026-12-01", "2026-12-08"]}, "expiries[1]")],
 )
-async def test_what_has_no_chain_is_not_found(fields: dict[str, object], field: str) -> None:
+async def test_what_is_not_in_force_is_not_found(fields: dict[str, object], field: str) -> None:
     with pytest.raises(NotFound) as caught:
         await surface(**fields)
 
     assert [violation.field for violation in caught.value.violations] == [field]
 
 
-async def test_what_is_no_date_is_refused() -> None:
-    with pytest.raises(InvalidArgument):
-        await surface(expiries=["2026-02-30"])
+async def test_a_surface_without_a_smile_is_stale_and_has_no_time() -> None:
+    found = await surface(CHAINS[2:])
+
+    assert (found.stale, found.HasField("as_of"), list(found.empty_expiries)) == (True, False, ["2027-01-26"])
+
+
+async def test_an_expiry_that_is_asked_for_twice_comes_once() -> None:
+    found = await surface(expiries=["2026-12-29", "2026-12-01", "2026-12-29"])
+
+    assert [smile.expiry for smile in found.smiles] == ["2026-12-01", "2026-12-29"]

@@ -8327,7 +8327,7 @@ class StrikeSet(betterproto2.Message):
 
     values: "list[float]" = betterproto2.field(1, betterproto2.TYPE_DOUBLE, repeated=True)
     """
-    1 to 500 strike prices in rupees, none twice.
+    Up to 500 strike prices in rupees, none twice. Empty: no strike.
     """
 
 

@@ -1061,7 +1061,7 @@ class StrikeSet(_message.Message):
     VALUES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """1 to 500 strike prices in rupees, none twice."""
+        """Up to 500 strike prices in rupees, none twice. Empty: no strike."""
 
     def __init__(
         self,

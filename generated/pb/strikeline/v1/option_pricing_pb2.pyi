@@ -338,7 +338,7 @@ class GetVolatilitySurfaceRequest(_message.Message):
     """Symbol or alias of the underlying, such as "NIFTY"."""
     @_builtins.property
     def expiries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Expiries as ISO dates, none twice, at most 50. Empty: all that are in force and have a chain."""
+        """Expiries as ISO dates or labels such as "NWeek+0" and "NMonth+1", none twice, at most 50. Empty: all that are in force."""
 
     @_builtins.property
     def strikes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -382,10 +382,10 @@ class VolatilitySurface(_message.Message):
     underlying: _builtins.str
     """Canonical symbol of the underlying."""
     stale: _builtins.bool
-    """The surface is not live: the session is over, or the feed is silent."""
+    """The surface is not live: the session is over, the feed is silent, or there is no smile."""
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """Market time of the newest of the valuations."""
+        """Market time of the newest of the valuations. Empty without one."""
 
     @_builtins.property
     def smiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolatilitySmile]:

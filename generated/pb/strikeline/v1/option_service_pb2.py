@@ -24,10 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from strikeline.v1 import method_pb2 as strikeline_dot_v1_dot_method__pb2
+from strikeline.v1 import option_pb2 as strikeline_dot_v1_dot_option__pb2
 from strikeline.v1 import option_chain_requests_pb2 as strikeline_dot_v1_dot_option__chain__requests__pb2
+from strikeline.v1 import option_history_pb2 as strikeline_dot_v1_dot_option__history__pb2
+from strikeline.v1 import option_pricing_pb2 as strikeline_dot_v1_dot_option__pricing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"strikeline/v1/option_service.proto\x12\rstrikeline.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1astrikeline/v1/method.proto\x1a)strikeline/v1/option_chain_requests.proto2\xa3\x01\n\rOptionService\x12\x91\x01\n\x0cListExpiries\x12\".strikeline.v1.ListExpiriesRequest\x1a#.strikeline.v1.ListExpiriesResponse\"8\x90\x02\x01\xca\xf3\x18\x08\x08\x02\x10\x01\x1a\x02\x08\x05\x82\xd3\xe4\x93\x02#\x12!/v1/options/{underlying}/expiriesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"strikeline/v1/option_service.proto\x12\rstrikeline.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1astrikeline/v1/method.proto\x1a\x1astrikeline/v1/option.proto\x1a)strikeline/v1/option_chain_requests.proto\x1a\"strikeline/v1/option_history.proto\x1a\"strikeline/v1/option_pricing.proto2\x90\x0b\n\rOptionService\x12\x91\x01\n\x0cListExpiries\x12\".strikeline.v1.ListExpiriesRequest\x1a#.strikeline.v1.ListExpiriesResponse\"8\x90\x02\x01\xca\xf3\x18\x08\x08\x02\x10\x01\x1a\x02\x08\x05\x82\xd3\xe4\x93\x02#\x12!/v1/options/{underlying}/expiries\x12\x89\x01\n\x0eGetOptionChain\x12$.strikeline.v1.GetOptionChainRequest\x1a\x1a.strikeline.v1.OptionChain\"5\x90\x02\x01\xca\xf3\x18\x08\x08\x02\x10\x01\x1a\x02\x08\x02\x82\xd3\xe4\x93\x02 \x12\x1e/v1/options/{underlying}/chain\x12\x97\x01\n\x10GetExpiryMetrics\x12&.strikeline.v1.GetExpiryMetricsRequest\x1a\x1c.strikeline.v1.ExpiryMetrics\"=\x90\x02\x01\xca\xf3\x18\x08\x08\x02\x10\x01\x1a\x02\x08\x02\x82\xd3\xe4\x93\x02(\x12&/v1/options/{underlying}/expiryMetrics\x12\xac\x01\n\x11ListExpiryMetrics\x12\'.strikeline.v1.ListExpiryMetricsRequest\x1a(.strikeline.v1.ListExpiryMetricsResponse\"D\x90\x02\x01\xca\xf3\x18\x08\x08\x02\x10\x01\x1a\x02\x08\x05\x82\xd3\xe4\x93\x02/\x12-/v1/options/{underlying}/expiryMetricsHistory\x12\xad\x01\n\x13ListMoneynessSeries\x12).strikeline.v1.ListMoneynessSeriesRequest\x1a*.strikeline.v1.ListMoneynessSeriesResponse\"?\x90\x02\x01\xca\xf3\x18\x08\x08\x02\x10\x02\x1a\x02\x08\n\x82\xd3\xe4\x93\x02*\x12(/v1/options/{underlying}/moneynessSeries\x12\xa5\x01\n\x11ListStrikeHistory\x12\'.strikeline.v1.ListStrikeHistoryRequest\x1a(.strikeline.v1.ListStrikeHistoryResponse\"=\x90\x02\x01\xca\xf3\x18\x08\x08\x02\x10\x01\x1a\x02\x08\x05\x82\xd3\xe4\x93\x02(\x12&/v1/options/{underlying}/strikeHistory\x12z\n\x0bGetGreeksAt\x12!.strikeline.v1.GetGreeksAtRequest\x1a\x1b.strikeline.v1.OptionMoment\"+\x90\x02\x01\xca\xf3\x18\x08\x08\x02\x10\x01\x1a\x02\x08\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/options:greeksAt\x12\xa7\x01\n\x14GetVolatilitySurface\x12*.strikeline.v1.GetVolatilitySurfaceRequest\x1a .strikeline.v1.VolatilitySurface\"A\x90\x02\x01\xca\xf3\x18\x08\x08\x02\x10\x02\x1a\x02\x08\x05\x82\xd3\xe4\x93\x02,\x12*/v1/options/{underlying}/volatilitySurface\x12\x97\x01\n\x0f\x43\x61lculateGreeks\x12%.strikeline.v1.CalculateGreeksRequest\x1a&.strikeline.v1.CalculateGreeksResponse\"5\x90\x02\x01\xca\xf3\x18\x08\x08\x02\x10\x01\x1a\x02\x08\x05\x82\xd3\xe4\x93\x02 \"\x1b/v1/options:calculateGreeks:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +39,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OPTIONSERVICE'].methods_by_name['ListExpiries']._loaded_options = None
   _globals['_OPTIONSERVICE'].methods_by_name['ListExpiries']._serialized_options = b'\220\002\001\312\363\030\010\010\002\020\001\032\002\010\005\202\323\344\223\002#\022!/v1/options/{underlying}/expiries'
-  _globals['_OPTIONSERVICE']._serialized_start=155
-  _globals['_OPTIONSERVICE']._serialized_end=318
+  _globals['_OPTIONSERVICE'].methods_by_name['GetOptionChain']._loaded_options = None
+  _globals['_OPTIONSERVICE'].methods_by_name['GetOptionChain']._serialized_options = b'\220\002\001\312\363\030\010\010\002\020\001\032\002\010\002\202\323\344\223\002 \022\036/v1/options/{underlying}/chain'
+  _globals['_OPTIONSERVICE'].methods_by_name['GetExpiryMetrics']._loaded_options = None
+  _globals['_OPTIONSERVICE'].methods_by_name['GetExpiryMetrics']._serialized_options = b'\220\002\001\312\363\030\010\010\002\020\001\032\002\010\002\202\323\344\223\002(\022&/v1/options/{underlying}/expiryMetrics'
+  _globals['_OPTIONSERVICE'].methods_by_name['ListExpiryMetrics']._loaded_options = None
+  _globals['_OPTIONSERVICE'].methods_by_name['ListExpiryMetrics']._serialized_options = b'\220\002\001\312\363\030\010\010\002\020\001\032\002\010\005\202\323\344\223\002/\022-/v1/options/{underlying}/expiryMetricsHistory'
+  _globals['_OPTIONSERVICE'].methods_by_name['ListMoneynessSeries']._loaded_options = None
+  _globals['_OPTIONSERVICE'].methods_by_name['ListMoneynessSeries']._serialized_options = b'\220\002\001\312\363\030\010\010\002\020\002\032\002\010\n\202\323\344\223\002*\022(/v1/options/{underlying}/moneynessSeries'
+  _globals['_OPTIONSERVICE'].methods_by_name['ListStrikeHistory']._loaded_options = None
+  _globals['_OPTIONSERVICE'].methods_by_name['ListStrikeHistory']._serialized_options = b'\220\002\001\312\363\030\010\010\002\020\001\032\002\010\005\202\323\344\223\002(\022&/v1/options/{underlying}/strikeHistory'
+  _globals['_OPTIONSERVICE'].methods_by_name['GetGreeksAt']._loaded_options = None
+  _globals['_OPTIONSERVICE'].methods_by_name['GetGreeksAt']._serialized_options = b'\220\002\001\312\363\030\010\010\002\020\001\032\002\010\002\202\323\344\223\002\026\022\024/v1/options:greeksAt'
+  _globals['_OPTIONSERVICE'].methods_by_name['GetVolatilitySurface']._loaded_options = None
+  _globals['_OPTIONSERVICE'].methods_by_name['GetVolatilitySurface']._serialized_options = b'\220\002\001\312\363\030\010\010\002\020\002\032\002\010\005\202\323\344\223\002,\022*/v1/options/{underlying}/volatilitySurface'
+  _globals['_OPTIONSERVICE'].methods_by_name['CalculateGreeks']._loaded_options = None
+  _globals['_OPTIONSERVICE'].methods_by_name['CalculateGreeks']._serialized_options = b'\220\002\001\312\363\030\010\010\002\020\001\032\002\010\005\202\323\344\223\002 \"\033/v1/options:calculateGreeks:\001*'
+  _globals['_OPTIONSERVICE']._serialized_start=255
+  _globals['_OPTIONSERVICE']._serialized_end=1679
 # @@protoc_insertion_point(module_scope)

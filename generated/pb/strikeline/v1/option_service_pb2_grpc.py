@@ -4,6 +4,9 @@ import grpc
 import warnings
 
 from strikeline.v1 import option_chain_requests_pb2 as strikeline_dot_v1_dot_option__chain__requests__pb2
+from strikeline.v1 import option_history_pb2 as strikeline_dot_v1_dot_option__history__pb2
+from strikeline.v1 import option_pb2 as strikeline_dot_v1_dot_option__pb2
+from strikeline.v1 import option_pricing_pb2 as strikeline_dot_v1_dot_option__pricing__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -40,6 +43,46 @@ class OptionServiceStub:
                 request_serializer=strikeline_dot_v1_dot_option__chain__requests__pb2.ListExpiriesRequest.SerializeToString,
                 response_deserializer=strikeline_dot_v1_dot_option__chain__requests__pb2.ListExpiriesResponse.FromString,
                 _registered_method=True)
+        self.GetOptionChain = channel.unary_unary(
+                '/strikeline.v1.OptionService/GetOptionChain',
+                request_serializer=strikeline_dot_v1_dot_option__chain__requests__pb2.GetOptionChainRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__pb2.OptionChain.FromString,
+                _registered_method=True)
+        self.GetExpiryMetrics = channel.unary_unary(
+                '/strikeline.v1.OptionService/GetExpiryMetrics',
+                request_serializer=strikeline_dot_v1_dot_option__chain__requests__pb2.GetExpiryMetricsRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__pb2.ExpiryMetrics.FromString,
+                _registered_method=True)
+        self.ListExpiryMetrics = channel.unary_unary(
+                '/strikeline.v1.OptionService/ListExpiryMetrics',
+                request_serializer=strikeline_dot_v1_dot_option__history__pb2.ListExpiryMetricsRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__history__pb2.ListExpiryMetricsResponse.FromString,
+                _registered_method=True)
+        self.ListMoneynessSeries = channel.unary_unary(
+                '/strikeline.v1.OptionService/ListMoneynessSeries',
+                request_serializer=strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesResponse.FromString,
+                _registered_method=True)
+        self.ListStrikeHistory = channel.unary_unary(
+                '/strikeline.v1.OptionService/ListStrikeHistory',
+                request_serializer=strikeline_dot_v1_dot_option__history__pb2.ListStrikeHistoryRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__history__pb2.ListStrikeHistoryResponse.FromString,
+                _registered_method=True)
+        self.GetGreeksAt = channel.unary_unary(
+                '/strikeline.v1.OptionService/GetGreeksAt',
+                request_serializer=strikeline_dot_v1_dot_option__history__pb2.GetGreeksAtRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__history__pb2.OptionMoment.FromString,
+                _registered_method=True)
+        self.GetVolatilitySurface = channel.unary_unary(
+                '/strikeline.v1.OptionService/GetVolatilitySurface',
+                request_serializer=strikeline_dot_v1_dot_option__pricing__pb2.GetVolatilitySurfaceRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__pricing__pb2.VolatilitySurface.FromString,
+                _registered_method=True)
+        self.CalculateGreeks = channel.unary_unary(
+                '/strikeline.v1.OptionService/CalculateGreeks',
+                request_serializer=strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksResponse.FromString,
+                _registered_method=True)
 
 
 class OptionServiceServicer:
@@ -56,6 +99,85 @@ class OptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOptionChain(self, request, context):
+        """Returns the options of one expiry by strike: quotes, implied volatilities, Greeks, open interest and its change, premium against the
+        smoothed smile, liquidity.
+
+        An expiry that is listed and of which nothing was traded yet has all its strikes and no values. One that is over or was never listed
+        fails with ERROR_REASON_EXPIRY_NOT_FOUND, an underlying without options with ERROR_REASON_UNDERLYING_NOT_FOUND. Before the first tick that
+        the system saw an expiry must be named by its date: a label fails with ERROR_REASON_MARKET_TIME_UNKNOWN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetExpiryMetrics(self, request, context):
+        """Returns the figures of one expiry over all its strikes: totals, put-call ratios, max pain, volatility at the money, skew, expected
+        move.
+
+        Fails as GetOptionChain does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExpiryMetrics(self, request, context):
+        """Lists the figures of one expiry over time: of each bucket those at its last valuation.
+
+        Fails with ERROR_REASON_EXPIRY_NOT_FOUND when the expiry was never listed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMoneynessSeries(self, request, context):
+        """Lists one figure of the options at, in and out of the money over time, whichever options those are in each bucket.
+
+        The money is the listed strike nearest to the forward at the bucket's last valuation, and steps count listed strikes. Fails with
+        ERROR_REASON_EXPIRY_NOT_FOUND when one of the expiries was never listed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStrikeHistory(self, request, context):
+        """Lists prices, volume, open interest and its change, implied volatility, Greeks and liquidity of both options of one strike over time.
+
+        Fails with ERROR_REASON_EXPIRY_NOT_FOUND when the expiry was never listed, and with ERROR_REASON_INSTRUMENT_NOT_FOUND when it has no
+        such strike.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGreeksAt(self, request, context):
+        """Returns implied volatility and Greeks of one option at a time: by the last valuation of the last minute that was over then.
+
+        Fails with ERROR_REASON_VALUATION_NOT_FOUND when the option was not valued within `max_age` before the time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVolatilitySurface(self, request, context):
+        """Returns implied volatility by strike, by delta and by expiry, with the conditions of absence of arbitrage that the prices miss.
+
+        Fails with ERROR_REASON_EXPIRY_NOT_FOUND when one of the expiries is over or was never listed, and without `expiries` with
+        ERROR_REASON_MARKET_TIME_UNKNOWN before the first tick that the system saw.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CalculateGreeks(self, request, context):
+        """Calculates volatility or price and the Greeks of options, listed or not, in the market as it is or as it might be.
+
+        An input that has no answer gets a result with the reason and without values; the call as a whole succeeds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OptionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -63,6 +185,46 @@ def add_OptionServiceServicer_to_server(servicer, server):
                     servicer.ListExpiries,
                     request_deserializer=strikeline_dot_v1_dot_option__chain__requests__pb2.ListExpiriesRequest.FromString,
                     response_serializer=strikeline_dot_v1_dot_option__chain__requests__pb2.ListExpiriesResponse.SerializeToString,
+            ),
+            'GetOptionChain': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOptionChain,
+                    request_deserializer=strikeline_dot_v1_dot_option__chain__requests__pb2.GetOptionChainRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__pb2.OptionChain.SerializeToString,
+            ),
+            'GetExpiryMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetExpiryMetrics,
+                    request_deserializer=strikeline_dot_v1_dot_option__chain__requests__pb2.GetExpiryMetricsRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__pb2.ExpiryMetrics.SerializeToString,
+            ),
+            'ListExpiryMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExpiryMetrics,
+                    request_deserializer=strikeline_dot_v1_dot_option__history__pb2.ListExpiryMetricsRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__history__pb2.ListExpiryMetricsResponse.SerializeToString,
+            ),
+            'ListMoneynessSeries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMoneynessSeries,
+                    request_deserializer=strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesResponse.SerializeToString,
+            ),
+            'ListStrikeHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStrikeHistory,
+                    request_deserializer=strikeline_dot_v1_dot_option__history__pb2.ListStrikeHistoryRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__history__pb2.ListStrikeHistoryResponse.SerializeToString,
+            ),
+            'GetGreeksAt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGreeksAt,
+                    request_deserializer=strikeline_dot_v1_dot_option__history__pb2.GetGreeksAtRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__history__pb2.OptionMoment.SerializeToString,
+            ),
+            'GetVolatilitySurface': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVolatilitySurface,
+                    request_deserializer=strikeline_dot_v1_dot_option__pricing__pb2.GetVolatilitySurfaceRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__pricing__pb2.VolatilitySurface.SerializeToString,
+            ),
+            'CalculateGreeks': grpc.unary_unary_rpc_method_handler(
+                    servicer.CalculateGreeks,
+                    request_deserializer=strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +255,222 @@ class OptionService:
             '/strikeline.v1.OptionService/ListExpiries',
             strikeline_dot_v1_dot_option__chain__requests__pb2.ListExpiriesRequest.SerializeToString,
             strikeline_dot_v1_dot_option__chain__requests__pb2.ListExpiriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOptionChain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.OptionService/GetOptionChain',
+            strikeline_dot_v1_dot_option__chain__requests__pb2.GetOptionChainRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__pb2.OptionChain.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetExpiryMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.OptionService/GetExpiryMetrics',
+            strikeline_dot_v1_dot_option__chain__requests__pb2.GetExpiryMetricsRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__pb2.ExpiryMetrics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExpiryMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.OptionService/ListExpiryMetrics',
+            strikeline_dot_v1_dot_option__history__pb2.ListExpiryMetricsRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__history__pb2.ListExpiryMetricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMoneynessSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.OptionService/ListMoneynessSeries',
+            strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStrikeHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.OptionService/ListStrikeHistory',
+            strikeline_dot_v1_dot_option__history__pb2.ListStrikeHistoryRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__history__pb2.ListStrikeHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGreeksAt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.OptionService/GetGreeksAt',
+            strikeline_dot_v1_dot_option__history__pb2.GetGreeksAtRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__history__pb2.OptionMoment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVolatilitySurface(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.OptionService/GetVolatilitySurface',
+            strikeline_dot_v1_dot_option__pricing__pb2.GetVolatilitySurfaceRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__pricing__pb2.VolatilitySurface.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CalculateGreeks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.OptionService/CalculateGreeks',
+            strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,9 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from strikeline.v1 import option_chain_requests_pb2 as _option_chain_requests_pb2
+from strikeline.v1 import option_history_pb2 as _option_history_pb2
+from strikeline.v1 import option_pb2 as _option_pb2
+from strikeline.v1 import option_pricing_pb2 as _option_pricing_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -39,6 +42,53 @@ class OptionServiceStub:
     Fails with ERROR_REASON_UNDERLYING_NOT_FOUND when it has no options on record, and with ERROR_REASON_MARKET_TIME_UNKNOWN without
     `as_of` before the first tick that the system saw.
     """
+    GetOptionChain: _grpc.UnaryUnaryMultiCallable[_option_chain_requests_pb2.GetOptionChainRequest, _option_pb2.OptionChain]
+    """Returns the options of one expiry by strike: quotes, implied volatilities, Greeks, open interest and its change, premium against the
+    smoothed smile, liquidity.
+
+    An expiry that is listed and of which nothing was traded yet has all its strikes and no values. One that is over or was never listed
+    fails with ERROR_REASON_EXPIRY_NOT_FOUND, an underlying without options with ERROR_REASON_UNDERLYING_NOT_FOUND. Before the first tick that
+    the system saw an expiry must be named by its date: a label fails with ERROR_REASON_MARKET_TIME_UNKNOWN.
+    """
+    GetExpiryMetrics: _grpc.UnaryUnaryMultiCallable[_option_chain_requests_pb2.GetExpiryMetricsRequest, _option_pb2.ExpiryMetrics]
+    """Returns the figures of one expiry over all its strikes: totals, put-call ratios, max pain, volatility at the money, skew, expected
+    move.
+
+    Fails as GetOptionChain does.
+    """
+    ListExpiryMetrics: _grpc.UnaryUnaryMultiCallable[_option_history_pb2.ListExpiryMetricsRequest, _option_history_pb2.ListExpiryMetricsResponse]
+    """Lists the figures of one expiry over time: of each bucket those at its last valuation.
+
+    Fails with ERROR_REASON_EXPIRY_NOT_FOUND when the expiry was never listed.
+    """
+    ListMoneynessSeries: _grpc.UnaryUnaryMultiCallable[_option_history_pb2.ListMoneynessSeriesRequest, _option_history_pb2.ListMoneynessSeriesResponse]
+    """Lists one figure of the options at, in and out of the money over time, whichever options those are in each bucket.
+
+    The money is the listed strike nearest to the forward at the bucket's last valuation, and steps count listed strikes. Fails with
+    ERROR_REASON_EXPIRY_NOT_FOUND when one of the expiries was never listed.
+    """
+    ListStrikeHistory: _grpc.UnaryUnaryMultiCallable[_option_history_pb2.ListStrikeHistoryRequest, _option_history_pb2.ListStrikeHistoryResponse]
+    """Lists prices, volume, open interest and its change, implied volatility, Greeks and liquidity of both options of one strike over time.
+
+    Fails with ERROR_REASON_EXPIRY_NOT_FOUND when the expiry was never listed, and with ERROR_REASON_INSTRUMENT_NOT_FOUND when it has no
+    such strike.
+    """
+    GetGreeksAt: _grpc.UnaryUnaryMultiCallable[_option_history_pb2.GetGreeksAtRequest, _option_history_pb2.OptionMoment]
+    """Returns implied volatility and Greeks of one option at a time: by the last valuation of the last minute that was over then.
+
+    Fails with ERROR_REASON_VALUATION_NOT_FOUND when the option was not valued within `max_age` before the time.
+    """
+    GetVolatilitySurface: _grpc.UnaryUnaryMultiCallable[_option_pricing_pb2.GetVolatilitySurfaceRequest, _option_pricing_pb2.VolatilitySurface]
+    """Returns implied volatility by strike, by delta and by expiry, with the conditions of absence of arbitrage that the prices miss.
+
+    Fails with ERROR_REASON_EXPIRY_NOT_FOUND when one of the expiries is over or was never listed, and without `expiries` with
+    ERROR_REASON_MARKET_TIME_UNKNOWN before the first tick that the system saw.
+    """
+    CalculateGreeks: _grpc.UnaryUnaryMultiCallable[_option_pricing_pb2.CalculateGreeksRequest, _option_pricing_pb2.CalculateGreeksResponse]
+    """Calculates volatility or price and the Greeks of options, listed or not, in the market as it is or as it might be.
+
+    An input that has no answer gets a result with the reason and without values; the call as a whole succeeds.
+    """
 
 @_typing.type_check_only
 class OptionServiceAsyncStub(OptionServiceStub):
@@ -50,6 +100,53 @@ class OptionServiceAsyncStub(OptionServiceStub):
 
     Fails with ERROR_REASON_UNDERLYING_NOT_FOUND when it has no options on record, and with ERROR_REASON_MARKET_TIME_UNKNOWN without
     `as_of` before the first tick that the system saw.
+    """
+    GetOptionChain: _aio.UnaryUnaryMultiCallable[_option_chain_requests_pb2.GetOptionChainRequest, _option_pb2.OptionChain]  # type: ignore[assignment]
+    """Returns the options of one expiry by strike: quotes, implied volatilities, Greeks, open interest and its change, premium against the
+    smoothed smile, liquidity.
+
+    An expiry that is listed and of which nothing was traded yet has all its strikes and no values. One that is over or was never listed
+    fails with ERROR_REASON_EXPIRY_NOT_FOUND, an underlying without options with ERROR_REASON_UNDERLYING_NOT_FOUND. Before the first tick that
+    the system saw an expiry must be named by its date: a label fails with ERROR_REASON_MARKET_TIME_UNKNOWN.
+    """
+    GetExpiryMetrics: _aio.UnaryUnaryMultiCallable[_option_chain_requests_pb2.GetExpiryMetricsRequest, _option_pb2.ExpiryMetrics]  # type: ignore[assignment]
+    """Returns the figures of one expiry over all its strikes: totals, put-call ratios, max pain, volatility at the money, skew, expected
+    move.
+
+    Fails as GetOptionChain does.
+    """
+    ListExpiryMetrics: _aio.UnaryUnaryMultiCallable[_option_history_pb2.ListExpiryMetricsRequest, _option_history_pb2.ListExpiryMetricsResponse]  # type: ignore[assignment]
+    """Lists the figures of one expiry over time: of each bucket those at its last valuation.
+
+    Fails with ERROR_REASON_EXPIRY_NOT_FOUND when the expiry was never listed.
+    """
+    ListMoneynessSeries: _aio.UnaryUnaryMultiCallable[_option_history_pb2.ListMoneynessSeriesRequest, _option_history_pb2.ListMoneynessSeriesResponse]  # type: ignore[assignment]
+    """Lists one figure of the options at, in and out of the money over time, whichever options those are in each bucket.
+
+    The money is the listed strike nearest to the forward at the bucket's last valuation, and steps count listed strikes. Fails with
+    ERROR_REASON_EXPIRY_NOT_FOUND when one of the expiries was never listed.
+    """
+    ListStrikeHistory: _aio.UnaryUnaryMultiCallable[_option_history_pb2.ListStrikeHistoryRequest, _option_history_pb2.ListStrikeHistoryResponse]  # type: ignore[assignment]
+    """Lists prices, volume, open interest and its change, implied volatility, Greeks and liquidity of both options of one strike over time.
+
+    Fails with ERROR_REASON_EXPIRY_NOT_FOUND when the expiry was never listed, and with ERROR_REASON_INSTRUMENT_NOT_FOUND when it has no
+    such strike.
+    """
+    GetGreeksAt: _aio.UnaryUnaryMultiCallable[_option_history_pb2.GetGreeksAtRequest, _option_history_pb2.OptionMoment]  # type: ignore[assignment]
+    """Returns implied volatility and Greeks of one option at a time: by the last valuation of the last minute that was over then.
+
+    Fails with ERROR_REASON_VALUATION_NOT_FOUND when the option was not valued within `max_age` before the time.
+    """
+    GetVolatilitySurface: _aio.UnaryUnaryMultiCallable[_option_pricing_pb2.GetVolatilitySurfaceRequest, _option_pricing_pb2.VolatilitySurface]  # type: ignore[assignment]
+    """Returns implied volatility by strike, by delta and by expiry, with the conditions of absence of arbitrage that the prices miss.
+
+    Fails with ERROR_REASON_EXPIRY_NOT_FOUND when one of the expiries is over or was never listed, and without `expiries` with
+    ERROR_REASON_MARKET_TIME_UNKNOWN before the first tick that the system saw.
+    """
+    CalculateGreeks: _aio.UnaryUnaryMultiCallable[_option_pricing_pb2.CalculateGreeksRequest, _option_pricing_pb2.CalculateGreeksResponse]  # type: ignore[assignment]
+    """Calculates volatility or price and the Greeks of options, listed or not, in the market as it is or as it might be.
+
+    An input that has no answer gets a result with the reason and without values; the call as a whole succeeds.
     """
 
 class OptionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -65,6 +162,101 @@ class OptionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with ERROR_REASON_UNDERLYING_NOT_FOUND when it has no options on record, and with ERROR_REASON_MARKET_TIME_UNKNOWN without
         `as_of` before the first tick that the system saw.
+        """
+
+    @_abc_1.abstractmethod
+    def GetOptionChain(
+        self,
+        request: _option_chain_requests_pb2.GetOptionChainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_option_pb2.OptionChain, _abc.Awaitable[_option_pb2.OptionChain]]:
+        """Returns the options of one expiry by strike: quotes, implied volatilities, Greeks, open interest and its change, premium against the
+        smoothed smile, liquidity.
+
+        An expiry that is listed and of which nothing was traded yet has all its strikes and no values. One that is over or was never listed
+        fails with ERROR_REASON_EXPIRY_NOT_FOUND, an underlying without options with ERROR_REASON_UNDERLYING_NOT_FOUND. Before the first tick that
+        the system saw an expiry must be named by its date: a label fails with ERROR_REASON_MARKET_TIME_UNKNOWN.
+        """
+
+    @_abc_1.abstractmethod
+    def GetExpiryMetrics(
+        self,
+        request: _option_chain_requests_pb2.GetExpiryMetricsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_option_pb2.ExpiryMetrics, _abc.Awaitable[_option_pb2.ExpiryMetrics]]:
+        """Returns the figures of one expiry over all its strikes: totals, put-call ratios, max pain, volatility at the money, skew, expected
+        move.
+
+        Fails as GetOptionChain does.
+        """
+
+    @_abc_1.abstractmethod
+    def ListExpiryMetrics(
+        self,
+        request: _option_history_pb2.ListExpiryMetricsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_option_history_pb2.ListExpiryMetricsResponse, _abc.Awaitable[_option_history_pb2.ListExpiryMetricsResponse]]:
+        """Lists the figures of one expiry over time: of each bucket those at its last valuation.
+
+        Fails with ERROR_REASON_EXPIRY_NOT_FOUND when the expiry was never listed.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMoneynessSeries(
+        self,
+        request: _option_history_pb2.ListMoneynessSeriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_option_history_pb2.ListMoneynessSeriesResponse, _abc.Awaitable[_option_history_pb2.ListMoneynessSeriesResponse]]:
+        """Lists one figure of the options at, in and out of the money over time, whichever options those are in each bucket.
+
+        The money is the listed strike nearest to the forward at the bucket's last valuation, and steps count listed strikes. Fails with
+        ERROR_REASON_EXPIRY_NOT_FOUND when one of the expiries was never listed.
+        """
+
+    @_abc_1.abstractmethod
+    def ListStrikeHistory(
+        self,
+        request: _option_history_pb2.ListStrikeHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_option_history_pb2.ListStrikeHistoryResponse, _abc.Awaitable[_option_history_pb2.ListStrikeHistoryResponse]]:
+        """Lists prices, volume, open interest and its change, implied volatility, Greeks and liquidity of both options of one strike over time.
+
+        Fails with ERROR_REASON_EXPIRY_NOT_FOUND when the expiry was never listed, and with ERROR_REASON_INSTRUMENT_NOT_FOUND when it has no
+        such strike.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGreeksAt(
+        self,
+        request: _option_history_pb2.GetGreeksAtRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_option_history_pb2.OptionMoment, _abc.Awaitable[_option_history_pb2.OptionMoment]]:
+        """Returns implied volatility and Greeks of one option at a time: by the last valuation of the last minute that was over then.
+
+        Fails with ERROR_REASON_VALUATION_NOT_FOUND when the option was not valued within `max_age` before the time.
+        """
+
+    @_abc_1.abstractmethod
+    def GetVolatilitySurface(
+        self,
+        request: _option_pricing_pb2.GetVolatilitySurfaceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_option_pricing_pb2.VolatilitySurface, _abc.Awaitable[_option_pricing_pb2.VolatilitySurface]]:
+        """Returns implied volatility by strike, by delta and by expiry, with the conditions of absence of arbitrage that the prices miss.
+
+        Fails with ERROR_REASON_EXPIRY_NOT_FOUND when one of the expiries is over or was never listed, and without `expiries` with
+        ERROR_REASON_MARKET_TIME_UNKNOWN before the first tick that the system saw.
+        """
+
+    @_abc_1.abstractmethod
+    def CalculateGreeks(
+        self,
+        request: _option_pricing_pb2.CalculateGreeksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_option_pricing_pb2.CalculateGreeksResponse, _abc.Awaitable[_option_pricing_pb2.CalculateGreeksResponse]]:
+        """Calculates volatility or price and the Greeks of options, listed or not, in the market as it is or as it might be.
+
+        An input that has no answer gets a result with the reason and without values; the call as a whole succeeds.
         """
 
 def add_OptionServiceServicer_to_server(servicer: OptionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

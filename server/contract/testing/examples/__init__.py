@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from server.contract.methods import Method
-from server.contract.testing.examples import accounts, instruments, market_data, options, strategies, system
+from server.contract.testing.examples import (
+    accounts,
+    instruments,
+    market_data,
+    option_pricing,
+    options,
+    strategies,
+    system,
+)
 from server.contract.testing.examples.example import Example, smallest
 
 TABLES = (
     accounts.EXAMPLES,
     instruments.EXAMPLES,
     market_data.EXAMPLES,
+    option_pricing.EXAMPLES,
     options.EXAMPLES,
     strategies.EXAMPLES,
     system.EXAMPLES,

@@ -65,6 +65,11 @@ def _subscription(world: World) -> str:
     return made.feed_subscription
 
 
+def _list_subscriptions(world: World) -> ListFeedSubscriptionsRequest:
+    _subscription(world)
+    return ListFeedSubscriptionsRequest(page_size=3)
+
+
 def _start_backfill(world: World) -> StartBackfillRequest:
     request = StartBackfillRequest(instruments=[world.equity])
     request.start_time.FromJsonString("2025-11-10T03:45:00Z")
@@ -136,7 +141,9 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
             ),
         ),
         "InstrumentService/ListFeedSubscriptions": Example(
-            lambda _world: ListFeedSubscriptionsRequest(page_size=3), wrong=(_bad_token(),)
+            _list_subscriptions,
+            volatile=("next_page_token", "total_size", "feed_subscriptions"),
+            wrong=(_bad_token(),),
         ),
         "InstrumentService/CreateFeedSubscription": Example(
             _create_subscription,

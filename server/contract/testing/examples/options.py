@@ -11,9 +11,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.contract.testing.examples.example import Example, Wrong
 from server.contract.testing.world import World
-from strikeline.v1.option_chain_requests_pb2 import ListExpiriesRequest
+from strikeline.v1.option_chain_requests_pb2 import GetExpiryMetricsRequest, GetOptionChainRequest, ListExpiriesRequest
 
 NOTHING = "NOSUCHUNDERLYING"
+NO_EXPIRY = "1999-12-31"
 
 
 def _expiries(world: World) -> Message:
@@ -21,6 +22,11 @@ def _expiries(world: World) -> Message:
     morning = Timestamp()
     morning.FromDatetime(datetime.fromisoformat(world.option.expiry).replace(hour=4, tzinfo=UTC))
     return ListExpiriesRequest(underlying=world.option.underlying, as_of=morning, page_size=3)
+
+
+def _crossed_deltas(request: Message) -> None:
+    assert isinstance(request, GetOptionChainRequest)
+    request.range.delta.lowest, request.range.delta.highest = 0.5, 0.25
 
 
 EXAMPLES: Mapping[str, Example] = MappingProxyType(
@@ -36,6 +42,21 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
                 ),
             ),
             missing=lambda _world: ListExpiriesRequest(underlying=NOTHING),
+            missing_reason="UNDERLYING_NOT_FOUND",
+        ),
+        "OptionService/GetOptionChain": Example(
+            lambda world: GetOptionChainRequest(
+                underlying=world.option.underlying,
+                expiry=world.option.expiry,
+                range={"strikes": {"values": [world.option.strike]}},
+            ),
+            wrong=(Wrong("crossed deltas", _crossed_deltas, "range.delta.highest"),),
+            missing=lambda world: GetOptionChainRequest(underlying=world.option.underlying, expiry=NO_EXPIRY),
+            missing_reason="EXPIRY_NOT_FOUND",
+        ),
+        "OptionService/GetExpiryMetrics": Example(
+            lambda world: GetExpiryMetricsRequest(underlying=world.option.underlying, expiry=world.option.expiry),
+            missing=lambda _world: GetExpiryMetricsRequest(underlying=NOTHING, expiry=NO_EXPIRY),
             missing_reason="UNDERLYING_NOT_FOUND",
         ),
     }
