@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Protocol
 
 import numpy as np
@@ -23,19 +24,32 @@ class InstrumentPort(Protocol):
         """Adds or updates instruments, and gives all of them with their numbers, in the order given."""
 
 
+class ListingPort(Protocol):
+    """Which expiries were listed when (`server.store.expiry_listings.ExpiryListingStore`)."""
+
+    async def seen(self, day: date, contracts: Iterable[Contract]) -> None:
+        """Remembers that the contracts were listed on that day."""
+
+
 class Directory:
     """Numbers of the contracts of one run. `added` counts the instruments that the master did not know before."""
 
-    def __init__(self, master: InstrumentPort, book: ContractBook, shards: ShardMap, provenance: str) -> None:
+    def __init__(
+        self, master: InstrumentPort, listings: ListingPort, book: ContractBook, shards: ShardMap, provenance: str
+    ) -> None:
         self._master = master
+        self._listings = listings
         self._book = book
         self._shards = shards
         self._provenance = provenance
         self._ids = np.empty(0, dtype=np.int32)
         self.added = 0
 
-    async def resolve(self) -> None:
-        """Makes every contract of the book known to the master. Known instruments stay as they are."""
+    async def resolve(self, day: date) -> None:
+        """Makes every contract of the book known to the master, and new ones of the book listed on a trading day.
+
+        Known instruments stay as they are.
+        """
         pending = self._book.contracts[len(self._ids) :]
         if not pending:
             return
@@ -44,6 +58,7 @@ class Directory:
         if lacking:
             known |= {instrument.key: instrument for instrument in await self._master.upsert(lacking)}
             self.added += len(lacking)
+        await self._listings.seen(day, pending)
         for contract in pending:
             instrument = known[contract.key]
             self._shards.set(instrument.instrument_id, shard_of(instrument, self._shards.shards))

@@ -84,13 +84,35 @@ class BulkImport(Protocol):
         """Adds or updates many instruments; gives how many."""
 
 
-async def import_instruments(data: bytes, master: BulkImport) -> ImportReport:
-    """Writes the instruments of a dump (CSV, plain or gzip) into the master.
+class ListingRecord(Protocol):
+    """Which expiries were listed when (`server.store.expiry_listings.ExpiryListingStore`)."""
+
+    async def seen(self, day: date, contracts: Sequence[NewInstrument], *, complete: bool) -> None:
+        """Remembers that the contracts were listed on that day."""
+
+
+@dataclass(frozen=True)
+class Dump:
+    """The day of a dump, None when it is not known.
+
+    `complete`: it names all contracts of each underlying that occurs in it, so that expiries it lacks were not listed.
+    """
+
+    day: date | None = None
+    complete: bool = False
+
+
+async def import_instruments(
+    data: bytes, master: BulkImport, listings: ListingRecord, dump: Dump | None = None
+) -> ImportReport:
+    """Writes the instruments of a dump (CSV, plain or gzip) into the master, and that they were listed on its day.
 
     A malformed row is reported and skipped. Raises NotAnInstrumentFile when the whole is no such dump.
     """
     parsed = await asyncio.to_thread(parse_instruments, data)
     imported = await master.import_bulk(parsed.instruments)
+    if dump is not None and dump.day is not None:
+        await listings.seen(dump.day, parsed.instruments, complete=dump.complete)
     return ImportReport(parsed.rows, imported, parsed.malformed)
 
 

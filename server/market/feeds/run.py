@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry
@@ -15,7 +16,7 @@ from server.market.feeds.contracts import ContractBook, ContractRules
 from server.market.feeds.directory import Directory
 from server.market.feeds.expiries import ExpiryRules
 from server.market.feeds.flow import FlowControl, FlowLimits
-from server.market.feeds.kite_instruments import ImportReport, import_instruments
+from server.market.feeds.kite_instruments import Dump, ImportReport, import_instruments
 from server.market.feeds.metrics import FeedMetrics
 from server.market.feeds.ports import Clock, LogPort, SystemClock
 from server.market.feeds.replay.pace import Pacer
@@ -33,6 +34,7 @@ from server.settings import Settings
 from server.store.bars import BarQuery, BarStore
 from server.store.calendar import CalendarStore
 from server.store.database import Database
+from server.store.expiry_listings import ExpiryListingStore
 from server.store.instruments import ContractFilter, InstrumentStore
 from server.store.records import IN_CONTRACTS, Records
 from server.store.worker_state import CheckpointStore
@@ -122,7 +124,9 @@ class _Feed:
         return ContractRules(ExpiryRules(self.calendar))
 
     def directory(self, book: ContractBook) -> Directory:
-        return Directory(InstrumentStore(self.database), book, self.shards, self.kind)
+        return Directory(
+            InstrumentStore(self.database), ExpiryListingStore(self.database), book, self.shards, self.kind
+        )
 
     async def replay(self, files: list[ReplayPath], speed: float | None) -> ReplaySummary:
         context = ReplayContext(self.rules, ContractBook(), ReplayReport())
@@ -163,8 +167,9 @@ class _Feed:
         async with self.database.transaction() as transaction:
             await BarStore(self.database).store_larger(transaction, timeframe, source, rows)
 
-    async def _import(self, data: bytes) -> ImportReport:
-        return await import_instruments(data, InstrumentStore(self.database))
+    async def _import(self, data: bytes, day: date | None) -> ImportReport:
+        listings = ExpiryListingStore(self.database)
+        return await import_instruments(data, InstrumentStore(self.database), listings, Dump(day))
 
 
 def _given(ticker: TickerRedis | None) -> TickerRedis:

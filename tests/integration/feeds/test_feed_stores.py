@@ -24,6 +24,7 @@ from server.settings import Settings
 from server.store.bars import BarQuery, BarStore
 from server.store.calendar import CalendarStore
 from server.store.database import Database
+from server.store.expiry_listings import ExpiryListingStore
 from server.store.instruments import ContractFilter, InstrumentStore
 from server.store.market_log import MarketLog
 from server.store.records import STORED_BAR
@@ -79,7 +80,7 @@ async def test_the_seeded_calendar_knows_special_sessions(api_db: Database) -> N
 async def test_the_brokers_dump_is_imported(worker_db: Database, shared_data: Path) -> None:
     data = (shared_data / "kite" / "instruments_NFO_2026-08.csv.gz").read_bytes()
 
-    report = await import_instruments(data, InstrumentStore(worker_db))
+    report = await import_instruments(data, InstrumentStore(worker_db), ExpiryListingStore(worker_db))
 
     assert (report.rows, report.imported, report.malformed) == (34_764, 34_764, [])
     (future,) = await InstrumentStore(worker_db).by_keys(["NFO:NIFTY26AUGFUT"])
@@ -97,6 +98,28 @@ async def test_a_dump_among_the_files_of_a_replay_is_imported(
 
     assert (summary.report.imported, summary.report.malformed, summary.report.rows[0].line) == (1, 1, 3)
     assert (await InstrumentStore(worker_db).get("NSE:INFY")).provenance == "kite"
+
+
+async def test_a_dump_with_a_day_in_its_name_tells_what_was_listed_then(
+    worker_db: Database, log: MarketLog, tmp_path: Path
+) -> None:
+    file = tmp_path / "instruments_2026-08-03.csv"
+    columns = "instrument_token,tradingsymbol,name,expiry,strike,tick_size,lot_size,instrument_type,segment,exchange"
+    file.write_text(f"{columns}\n1,NIFTY26AUG24500CE,NIFTY,2026-08-25,24500,0.05,65,CE,NFO-OPT,NFO\n")
+
+    await replay(worker_db, log, file)
+
+    (listing,) = await ExpiryListingStore(worker_db).listed("NIFTY")
+    assert (listing.expiry, listing.listed_since) == (date(2026, 8, 25), date(2026, 8, 3))
+
+
+async def test_a_replay_tells_that_its_contracts_were_listed_on_its_day(
+    worker_db: Database, log: MarketLog, shared_data: Path
+) -> None:
+    await replay(worker_db, log, shared_data / "nse_option_chain" / "snapshots_2019" / "NIFTY_2019-08-01.csv.gz")
+
+    listings = await ExpiryListingStore(worker_db).listed("NIFTY")
+    assert {listing.listed_since for listing in listings} == {date(2019, 8, 1)}
 
 
 async def test_longer_bars_are_stored_and_make_no_run(worker_db: Database, log: MarketLog, shared_data: Path) -> None:

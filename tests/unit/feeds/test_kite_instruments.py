@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.domain.instruments import InstrumentKind, NewInstrument
-from server.market.feeds.kite_instruments import NotAnInstrumentFile, import_instruments, parse_instruments
+from server.market.feeds.kite_instruments import Dump, NotAnInstrumentFile, import_instruments, parse_instruments
 
 HEADER = (
     "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,instrument_type,"
@@ -125,13 +125,33 @@ class Master:
         return len(rows)
 
 
-async def test_an_import_reports_what_it_did() -> None:
-    master = Master()
+class Record:
+    """Takes in what was listed when."""
 
-    report = await import_instruments(gzip.compress(f"{HEADER}\n{CALL}\nx\n".encode()), master)
+    def __init__(self) -> None:
+        self.seen_on: list[tuple[date, list[str], bool]] = []
+
+    async def seen(self, day: date, contracts: Sequence[NewInstrument], *, complete: bool) -> None:
+        self.seen_on.append((day, [row.key for row in contracts], complete))
+
+
+async def test_an_import_reports_what_it_did() -> None:
+    master, record = Master(), Record()
+
+    report = await import_instruments(gzip.compress(f"{HEADER}\n{CALL}\nx\n".encode()), master, record)
+
+    assert record.seen_on == []
 
     assert (report.rows, report.imported, [row.line for row in report.malformed]) == (2, 1, [3])
     assert [row.key for row in master.rows] == ["NFO:NIFTY26AUG24500CE"]
+
+
+async def test_the_dump_of_a_day_tells_what_was_listed_on_it() -> None:
+    record, day = Record(), date(2026, 8, 3)
+
+    await import_instruments(f"{HEADER}\n{CALL}\n".encode(), Master(), record, Dump(day, complete=True))
+
+    assert record.seen_on == [(day, ["NFO:NIFTY26AUG24500CE"], True)]
 
 
 @pytest.mark.parametrize(

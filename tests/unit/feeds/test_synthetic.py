@@ -10,7 +10,7 @@ import pytest
 
 from server.domain.calendar import DatedRow, MarketCalendar, exchange_date
 from server.domain.instruments import Instrument, NewInstrument
-from server.market.feeds.contracts import ContractBook, ContractRules
+from server.market.feeds.contracts import Contract, ContractBook, ContractRules
 from server.market.feeds.directory import Directory
 from server.market.feeds.expiries import ExpiryRules
 from server.market.feeds.synthetic.black76 import option_price
@@ -200,6 +200,16 @@ class MemoryMaster:
         return await self.by_keys(row.key for row in rows)
 
 
+class MemoryListings:
+    """Which days contracts were seen on."""
+
+    def __init__(self) -> None:
+        self.days: list[date] = []
+
+    async def seen(self, day: date, contracts: Iterable[Contract]) -> None:
+        self.days.append(day)
+
+
 class StoppingClock(VirtualClock):
     """Cancels the feed when its time is over."""
 
@@ -217,7 +227,7 @@ async def run(parts: WriterParts, plan: SyntheticPlan, after: int | None, calend
     master = MemoryMaster()
 
     def directory(book: ContractBook) -> Directory:
-        return Directory(master, book, parts.shards, "synthetic")
+        return Directory(master, MemoryListings(), book, parts.shards, "synthetic")
 
     feed = Synthetic(plan, calendar, RULES, parts.writer, directory, parts.clock)
     with pytest.raises(asyncio.CancelledError):

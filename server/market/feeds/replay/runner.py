@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final, Protocol
 
 import numpy as np
 
+from server.domain.calendar import exchange_date
 from server.domain.timeframes import Timeframe
 from server.market.feeds.directory import Directory
 from server.market.feeds.kite_instruments import ImportReport
@@ -33,8 +36,10 @@ class StoreLarger(Protocol):
         """`in_contracts`: volume and open interest are in contracts."""
 
 
-ImportFile = Callable[[bytes], Awaitable[ImportReport]]
-"""Imports the broker's instrument dump."""
+ImportFile = Callable[[bytes, date | None], Awaitable[ImportReport]]
+"""Imports the broker's instrument dump of a day, as far as that is known."""
+
+_DAY = re.compile(r"(?<!\d)(20\d{2})-?(\d{2})-?(\d{2})(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,16 @@ class Replay:
         await self._out.writer.start()
         try:
             while (ticks := await asyncio.to_thread(next, chunks, None)) is not None:
-                await self._out.directory.resolve()
+                await self._out.directory.resolve(exchange_date(int(ticks["event_time"][0])))
                 await self._out.pacer.send(self._out.directory.instruments(ticks))
         finally:
             async with asyncio.timeout(END_SECONDS):
                 await self._out.writer.end()
 
     async def _store(self, recording: LargerBars) -> None:
-        await self._out.directory.resolve()
+        if not len(recording.bars):
+            return
+        await self._out.directory.resolve(exchange_date(int(recording.bars["open_time"].min())))
         rows = np.zeros(len(recording.bars), dtype=LARGER_BAR)
         for name in LARGER_BAR.names or ():
             rows[name] = recording.bars[name]
@@ -94,7 +101,18 @@ class Replay:
         self._context.report.larger_bars += len(rows)
 
     async def _import(self, recording: InstrumentFile) -> None:
-        imported = await self._out.import_file(await asyncio.to_thread(recording.path.read_bytes))
+        data = await asyncio.to_thread(recording.path.read_bytes)
+        imported = await self._out.import_file(data, day_in(recording.path.name))
         self._context.report.imported += imported.imported
         for row in imported.malformed:
             self._context.report.skip(recording.path.name, row.line, row.reason)
+
+
+def day_in(name: str) -> date | None:
+    """The day in the name of a file, such as `instruments_2024-05-28.csv`; None when there is none."""
+    for found in _DAY.finditer(name):
+        try:
+            return date(*map(int, found.groups()))
+        except ValueError:
+            continue
+    return None

@@ -85,7 +85,7 @@ class Synthetic:
         listed = list_day(session.date, levels, self._rules, plan.contracts)
         for item in listed:
             book.number(item.contract)
-        await directory.resolve()
+        await directory.resolve(session.date)
         generator = DayGenerator(plan.seed, session, listed, plan.rates)
         first = 0 if after is None else 1 + (after - session.open_ns) // (plan.rates.step * 1_000_000)
         started = self._clock.monotonic()

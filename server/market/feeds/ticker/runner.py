@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
-from server.domain.calendar import NANOSECONDS, MarketCalendar
+from server.domain.calendar import NANOSECONDS, MarketCalendar, exchange_date
 from server.domain.errors import StrikelineError, Unavailable
 from server.market.feeds.directory import Directory
 from server.market.feeds.ports import Clock
@@ -102,19 +103,19 @@ class Ticker:
 
     async def _send(self, placed: list[Placed]) -> None:
         parts = self._parts
-        await self._resolved()
+        await self._resolved(exchange_date(placed[0].event_time))
         parts.outages.heard(placed[0].event_time)
         directory = parts.directory
         await parts.writer.send(directory.instruments(ticks_of(placed)), directory.instruments(depths_of(placed)))
         self._ticked_at = parts.clock.monotonic()
 
-    async def _resolved(self) -> None:
+    async def _resolved(self, day: date) -> None:
         """Makes new instruments known; while the database is away, messages wait in the inbox."""
         clock = self._parts.clock
         started = clock.monotonic()
         while True:
             try:
-                return await self._parts.directory.resolve()
+                return await self._parts.directory.resolve(day)
             except Unavailable as error:
                 if clock.monotonic() - started > _GIVE_UP_SECONDS:
                     raise
