@@ -10,7 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-EVENT_LISTS = {"TickBatch": "ticks", "BarBatch": "bars", "M2mBatch": "samples", "DepthBatch": "books"}
+EVENT_LISTS = {
+    "TickBatch": "ticks", "BarBatch": "bars", "M2mBatch": "samples", "DepthBatch": "books",
+    "OptionChainBatch": "chains", "StrikeBatch": "strikes", "PositionSignalBatch": "signals",
+}  # fmt: skip
+
+KEYS = ("instrument", "strategy", "item")
+"""Fields that say what an event is about."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,8 @@ def received(response: Any) -> Received:
 
 
 def event_of(message: Any) -> Event:
-    """A tick, a bar update or a sample as an Event."""
-    key = message.instrument if "instrument" in message.DESCRIPTOR.fields_by_name else message.strategy
+    """An event of any stream."""
+    key = next(getattr(message, name) for name in KEYS if name in message.DESCRIPTOR.fields_by_name)
     return Event(key, message.SerializeToString(deterministic=True))
 
 

@@ -6,7 +6,7 @@ Items are views (an expiry by date or label, and a range of strikes), numbered w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -115,8 +115,7 @@ class OptionChainsTopic:
 
     async def learn(self, entry: log_pb2.ChainsEntry) -> None:
         """Reads what the expiries are called whose chains an entry has, where somebody follows them."""
-        names = {followed.view.underlying for followed in self._followed.values()}
-        for name in names & {state.key.underlying for state in entry.chains}:
+        for name in self._names & {state.key.underlying for state in entry.chains}:
             expiries = [date.fromisoformat(state.key.expiry) for state in entry.chains if state.key.underlying == name]
             await self.labels.refresh(name, expiries, entry.market_time)
 
@@ -125,10 +124,9 @@ class OptionChainsTopic:
         around = _around(self._board, self.labels)
         shown: dict[int, Shown] = {}
         events: list[tuple[int, bytes]] = []
-        for item, followed in self._followed.items():
-            if followed.view.underlying in changes.underlyings:
-                updates, shown[item] = advance(followed.view, followed.shown, changes, around)
-                events += ((item, update) for update in updates)
+        for item, view in self._views_of(changes.underlyings, self._followed):
+            updates, shown[item] = advance(view, self._followed[item].shown, changes, around)
+            events += ((item, update) for update in updates)
         self.channel.append(replace(self.channel.head.position, slot, place), changes.at, _events(events))
         for item, now in shown.items():
             self._followed[item].show(self.channel.head.index, now)
@@ -160,7 +158,8 @@ class OptionChainsTopic:
         """The valuations between two positions, slot by slot: an underlying belongs to one slot."""
         position = after
         for slot, stream in enumerate(self._slots):
-            views = self._views_of(slot, items)
+            names = {name for name in self._names if slot_of(name, len(self._slots)) == slot}
+            views = dict(self._views_of(names, items.numbers.tolist()))
             if not views or after[slot] >= until[slot]:
                 continue
             past = await self._past(slot, after[slot], views)
@@ -174,9 +173,15 @@ class OptionChainsTopic:
                         yield Frame(None, b"".join(chunks), len(chunks), Moment.of(-1, position, entry.market_time))
                         chunks = []
 
-    def _views_of(self, slot: int, items: ItemSet) -> dict[int, ChainView]:
-        views = {item: self._followed[item].view for item in items.numbers.tolist()}
-        return {item: view for item, view in views.items() if slot_of(view.underlying, len(self._slots)) == slot}
+    @property
+    def _names(self) -> set[str]:
+        return {followed.view.underlying for followed in self._followed.values()}
+
+    def _views_of(self, underlyings: Collection[str], items: Iterable[int]) -> list[tuple[int, ChainView]]:
+        """Those of the items that are about some underlyings, in an order that does not depend on their numbers."""
+        views = ((item, self._followed[item].view) for item in items)
+        chosen = ((item, view) for item, view in views if view.underlying in underlyings)
+        return sorted(chosen, key=lambda pair: (pair[1].underlying, pair[1].item))
 
     async def _past(self, slot: int, place: EntryId, views: Mapping[int, ChainView]) -> _Past:
         """The views as they were at a place of a slot's log."""
