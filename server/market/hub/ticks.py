@@ -26,6 +26,10 @@ Rows = NDArray[np.void]
 
 METHOD = "strikeline.v1.MarketDataService/StreamTicks"
 
+_TURNS_OF_CLIENTS = 2
+"""Turns of the event loop before the book's: a pulse wakes some clients in each, and more turns would make a crowd of
+clients hold up the next entry."""
+
 
 def ticks_of(entries: list[log_pb2.LogEntry]) -> Rows:
     """The ticks of one log entry, given its part of each shard, in the order of their source."""
@@ -78,8 +82,9 @@ class TicksTopic:
         events = self._events(ticks[wanted])
         self._unsettled = _Unsettled(head.run, head.source, market_time, ticks, depths, wanted, events)
         self.channel.append((place,), market_time, events, self.settle)
-        # Who waits for these ticks is served first; the book has a turn of the event loop's time.
-        await asyncio.sleep(0)
+        # Who waits for these ticks is served first; then the book has a turn of the event loop's time.
+        for _ in range(_TURNS_OF_CLIENTS):
+            await asyncio.sleep(0)
         self.settle()
         return depths
 
