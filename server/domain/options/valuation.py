@@ -59,18 +59,13 @@ class ExpiryQuotes:
 
 @dataclass(frozen=True)
 class ExpiryValuation:
-    """One expiry, valued: its forward, its chain, and the Greeks of both sides by strike.
-
-    `call_withheld` and `put_withheld` mark the contracts of which a figure violated an invariant.
-    """
+    """One expiry, valued: its forward, its chain, and the Greeks of both sides by strike."""
 
     quotes: ExpiryQuotes
     forward: Forward | None
     chain: Chain
     call_greeks: Greeks
     put_greeks: Greeks
-    call_withheld: BoolArray
-    put_withheld: BoolArray
 
 
 @dataclass(frozen=True)
@@ -88,13 +83,21 @@ def value_expiries(expiries: Sequence[ExpiryQuotes]) -> Valuation:
     """
     if not expiries:
         return Valuation((), MappingProxyType({}))
+    forwards, figures = value_columns(expiries)
+    return Valuation(tuple(_split(expiries, forwards, figures)), figures.violations)
+
+
+def value_columns(expiries: Sequence[ExpiryQuotes]) -> tuple[list[Forward | None], Checked]:
+    """The same, of at least one expiry, with the figures in columns. -> the forwards, and the figures.
+
+    Columns hold the calls of all expiries in the order given, by strike, then their puts.
+    """
     forwards = [quotes.forward() for quotes in expiries]
     contracts = _contracts(expiries, forwards)
     sides = [[quotes.calls for quotes in expiries], [quotes.puts for quotes in expiries]]
     prices = np.concatenate([side.price for rows in sides for side in rows])
     volatility = implied_volatility(contracts, prices)
-    figures = checked(contracts, prices, volatility, greeks(contracts, volatility), _parity(contracts, prices))
-    return Valuation(tuple(_split(expiries, forwards, figures)), figures.violations)
+    return forwards, checked(contracts, prices, volatility, greeks(contracts, volatility), _parity(contracts, prices))
 
 
 def _contracts(expiries: Sequence[ExpiryQuotes], forwards: Sequence[Forward | None]) -> Contracts:
@@ -135,7 +138,7 @@ def _split(
             calls=_side(quotes.calls, found.volatility[of_calls], calls),
             puts=_side(quotes.puts, found.volatility[of_puts], puts),
         )
-        yield ExpiryValuation(quotes, forward, chain, calls, puts, found.withheld[of_calls], found.withheld[of_puts])
+        yield ExpiryValuation(quotes, forward, chain, calls, puts)
         start = end
 
 

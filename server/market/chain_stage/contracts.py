@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class Ladder:
         )
         return cls(np.array(strikes, np.int64), np.array(calls, np.int32), np.array(puts, np.int32), future)
 
-    @property
+    @cached_property
     def instruments(self) -> Ids:
         """Numbers of all options."""
         both = np.concatenate((self.calls, self.puts))

@@ -14,7 +14,6 @@ from server.market.chain_stage.order_books import OrderBooks
 from server.market.chain_stage.valuing import Valued
 from server.market.chains import LiveChain, MinuteChain
 from server.market.records import MINUTE_CONTRACT, MINUTE_ROW
-from server.market.runs import NO_RUN
 
 Rows = NDArray[np.void]
 Ids = NDArray[np.int32]
@@ -59,25 +58,29 @@ class Minutes:
 
     def __init__(self, books: OrderBooks) -> None:
         self._books = books
-        self._rows: Rows = _empty(1024)
+        self._known = np.zeros(1024, dtype=np.bool_)
         self._changed = np.zeros(1024, dtype=np.bool_)
+        self._counts = np.zeros((len(_COUNTS), 1024), np.int32)
+        self._sums = np.zeros((len(_SUMS), 1024))
+        self._lasts = np.full((len(_LASTS), 1024), np.nan)
+        self._volume_day = np.full(1024, ABSENT, np.int64)
+        self._volume = np.full(1024, ABSENT, np.int64)
 
     def add(self, valued: Valued, inside: Mask) -> None:
         """Adds one sample of every contract of the chains that were valued `inside` a session."""
         counted = np.repeat(inside, [len(live.rows) for live in valued.chains])
         for side in valued.sides:
-            chosen = counted & (side.ids != NONE)
-            ids, figures = side.ids[chosen], side.figures[chosen]
+            chosen = np.flatnonzero(counted & (side.ids != NONE))
+            ids, figures = side.ids[chosen], side.figures[:, chosen]
             self._reserve(int(ids.max()) + 1 if len(ids) else 0)
-            rows = self._rows[ids]
-            first = figures[:, : len(_SUMS)]
-            valid = np.isfinite(first)
-            rows["instrument"] = ids
-            rows["sums"] += np.where(valid, first, 0.0)
-            rows["counts"] += valid
-            rows["lasts"] = np.where(np.isfinite(figures), figures, rows["lasts"])
-            self._rows[ids] = rows
-            self._changed[ids] = True
+            valid = np.isfinite(figures)
+            for place in range(len(_SUMS)):
+                self._sums[place, ids] += np.where(valid[place], figures[place], 0.0)
+                self._counts[place, ids] += valid[place]
+            for place in range(len(_LASTS)):
+                known = valid[place]
+                self._lasts[place, ids[known]] = figures[place, known]
+            self._known[ids] = self._changed[ids] = True
 
     def close(self, closing: Sequence[Closing]) -> list[MinuteChain]:
         """The rows of minutes that are over; what was gathered in them is forgotten."""
@@ -102,8 +105,14 @@ class Minutes:
 
     def snapshot(self, *, full: bool) -> bytes:
         """Rows of `GATHERED`: all, or what changed since `forget_changes`."""
-        known = self._rows["instrument"] != NO_RUN
-        return bytes(self._rows[known if full else known & self._changed].tobytes())
+        ids = np.flatnonzero(self._known if full else self._known & self._changed)
+        rows = np.zeros(len(ids), GATHERED)
+        rows["instrument"] = ids
+        rows["counts"], rows["sums"], rows["lasts"] = (
+            column[:, ids].T for column in (self._counts, self._sums, self._lasts)
+        )
+        rows["volume_day"], rows["volume"] = self._volume_day[ids], self._volume[ids]
+        return rows.tobytes()
 
     def forget_changes(self) -> None:
         """What changed until now is kept elsewhere."""
@@ -112,53 +121,63 @@ class Minutes:
     def forget(self, ids: Ids) -> None:
         """These options are over, or another run begins with them: nothing is gathered of them."""
         self._reserve(int(ids.max()) + 1 if len(ids) else 0)
-        self._rows[ids] = _empty(len(ids))
-        self._rows["instrument"][ids] = ids
-        self._changed[ids] = True
+        self._begin(ids)
+        self._volume_day[ids] = self._volume[ids] = ABSENT
 
     def restore(self, payload: bytes) -> None:
         """Takes over rows of `GATHERED`."""
         rows = np.frombuffer(payload, GATHERED)
-        if len(rows):
-            self._reserve(int(rows["instrument"].max()) + 1)
-            self._rows[rows["instrument"]] = rows
+        ids = rows["instrument"]
+        self._reserve(int(ids.max()) + 1 if len(ids) else 0)
+        self._counts[:, ids], self._sums[:, ids], self._lasts[:, ids] = (
+            rows[name].T for name in ("counts", "sums", "lasts")
+        )
+        self._volume_day[ids], self._volume[ids], self._known[ids] = rows["volume_day"], rows["volume"], True
 
     def _side(self, live: Rows, times: _Times, samples: Numbers) -> tuple[Rows, Mask]:
         """-> rows of `MINUTE_CONTRACT`, and which contracts were valued or ticked."""
-        listed = live["instrument"] > 0
         ids = live["instrument"]
+        listed = ids > 0
         self._reserve(int(ids.max()) + 1 if len(ids) else 0)
-        gathered = self._rows[ids]
         rows = np.zeros(len(live), MINUTE_CONTRACT)
         rows["instrument"], rows["samples"] = ids, np.where(listed, samples, 0)
         rows["close"], rows["open_interest"] = live["last_price"], live["open_interest"]
-        rows["volume"] = _traded(live["volume"], gathered, times)
-        for place, (sums, counts) in enumerate(zip(_SUMS, _COUNTS, strict=True)):
-            rows[sums] = np.where(listed, gathered["sums"][:, place], 0.0)
-            rows[counts] = np.where(listed, gathered["counts"][:, place], 0)
-        for place, name in enumerate(_LASTS):
-            rows[name] = np.where(listed, gathered["lasts"][:, place], np.nan)
+        rows["volume"] = self._traded(live, times)
+        for names, column in ((_SUMS, self._sums), (_COUNTS, self._counts), (_LASTS, self._lasts)):
+            for place, name in enumerate(names):
+                rows[name] = column[place, ids]
         rows["book"] = self._books.summaries(ids, times.opened)
-        self._begin(live[listed], times.day[listed])
+        self._begin(ids[listed])
+        known = listed & (live["volume"] != ABSENT)
+        self._volume_day[ids[known]], self._volume[ids[known]] = times.day[known], live["volume"][known]
         return rows, listed & ((rows[_COUNTS[0]] > 0) | (live["event_time"] >= times.opened))
 
-    def _begin(self, live: Rows, day: Numbers) -> None:
-        """The next minute begins with nothing gathered, and with the volume so far."""
-        ids = live["instrument"]
-        rows = self._rows[ids]
-        rows["instrument"], rows["counts"], rows["sums"], rows["lasts"] = ids, 0, 0.0, np.nan
-        known = live["volume"] != ABSENT
-        rows["volume_day"] = np.where(known, day, rows["volume_day"])
-        rows["volume"] = np.where(known, live["volume"], rows["volume"])
-        self._rows[ids] = rows
-        self._changed[ids] = True
+    def _traded(self, live: Rows, times: _Times) -> Numbers:
+        """Units of the minute: the increase of the day's volume; absent where it is not known what it was before."""
+        ids, volume = live["instrument"], live["volume"]
+        first = np.where(times.opens_day, 0, ABSENT)
+        before = np.where(self._volume_day[ids] == times.day, self._volume[ids], first)
+        known = (volume != ABSENT) & (before != ABSENT)
+        traded: Numbers = np.where(known, np.maximum(np.where(known, volume - before, 0), 0), ABSENT)
+        return traded
+
+    def _begin(self, ids: Ids) -> None:
+        """Another minute begins with nothing gathered."""
+        self._counts[:, ids], self._sums[:, ids], self._lasts[:, ids] = 0, 0.0, np.nan
+        self._known[ids] = self._changed[ids] = True
 
     def _reserve(self, size: int) -> None:
-        extra = size - len(self._rows)
-        if extra > 0:
-            extra = max(extra, len(self._rows))
-            self._rows = np.concatenate((self._rows, _empty(extra)))
-            self._changed = np.pad(self._changed, (0, extra))
+        extra = size - len(self._known)
+        if extra <= 0:
+            return
+        extra = max(extra, len(self._known))
+        self._known, self._changed = np.pad(self._known, (0, extra)), np.pad(self._changed, (0, extra))
+        self._counts = np.pad(self._counts, ((0, 0), (0, extra)))
+        self._sums = np.pad(self._sums, ((0, 0), (0, extra)))
+        self._lasts = np.pad(self._lasts, ((0, 0), (0, extra)), constant_values=np.nan)
+        self._volume_day, self._volume = (
+            np.pad(column, (0, extra), constant_values=ABSENT) for column in (self._volume_day, self._volume)
+        )
 
 
 @dataclass(frozen=True)
@@ -168,14 +187,6 @@ class _Times:
     opened: Numbers
     day: Numbers
     opens_day: Mask
-
-
-def _traded(volume: Numbers, gathered: Rows, times: _Times) -> Numbers:
-    """Units of the minute: the increase of the day's volume; absent where it is not known what it was before."""
-    before = np.where(gathered["volume_day"] == times.day, gathered["volume"], np.where(times.opens_day, 0, ABSENT))
-    known = (volume != ABSENT) & (before != ABSENT)
-    traded: Numbers = np.where(known, np.maximum(np.where(known, volume - before, 0), 0), ABSENT)
-    return traded
 
 
 def _parts(
@@ -202,11 +213,3 @@ def _minute(closing: Closing, rows: Rows) -> MinuteChain:
         rows=rows,
         metrics=live.metrics,
     )
-
-
-def _empty(size: int) -> Rows:
-    rows = np.zeros(size, GATHERED)
-    rows["instrument"] = NO_RUN
-    rows["lasts"] = np.nan
-    rows["volume_day"] = rows["volume"] = ABSENT
-    return rows

@@ -30,7 +30,7 @@ from server.market.runs import Run, Runs
 from server.market.sessions import Located, SessionTable, day_numbers
 from server.market.telemetry import Meter, NoMeter
 from server.store.database import Transaction
-from strikeline.internal.v1.log_pb2 import ChainKey, ChainsEntry
+from strikeline.internal.v1.log_pb2 import ChainKey, ChainsEntry, ChainState
 
 Rows = NDArray[np.void]
 Ids = NDArray[np.int32]
@@ -43,7 +43,7 @@ class _Outcome:
     """What the entry at hand leads to."""
 
     run: str = ""
-    chains: list[LiveChain] = field(default_factory=list)
+    chains: list[ChainState] = field(default_factory=list)
     minutes: list[MinuteChain] = field(default_factory=list)
     ended: list[ChainKey] = field(default_factory=list)
 
@@ -70,6 +70,7 @@ class ChainsStage:
         self._valuer = Valuer(self._contracts, self._table, self._quotes, rules, meter or NoMeter())
         self._hydration = Hydration(self._contracts, self._table, self._quotes, sessions, reference)
         self._live: dict[int, LiveChain] = {}
+        self._states: dict[int, ChainState] = {}
         self._changed: dict[int, ChainKey | None] = {}
         self._unsaved: list[MinuteChain] = []
         self._segments: list[Segment] = []
@@ -132,7 +133,7 @@ class ChainsStage:
             "minutes": self._minutes.snapshot(full=full),
             "runs": self._runs.dump(),
             "chains": self._table.dump(),
-            "published": pack_entries(self._states(full=full)),
+            "published": pack_entries(self._newest(full=full)),
         }
 
     def restore(self, sections: Mapping[str, bytes]) -> None:
@@ -145,9 +146,9 @@ class ChainsStage:
         for entry in unpack_entries(sections["published"]):
             for state in entry.chains:
                 live = LiveChain.parse(state, entry.run)
-                self._live[self._contracts.chain((live.underlying, live.expiry))] = live
-        existing = set(self._table.existing().tolist())
-        self._live = {chain: live for chain, live in self._live.items() if chain in existing}
+                self._keep(self._contracts.chain((live.underlying, live.expiry)), live, state)
+        for chain in set(self._live) - set(self._table.existing().tolist()):
+            del self._live[chain], self._states[chain]
 
     def _ticked(self, entry: Entry) -> None:
         run = self._runs.advance(entry.run, entry.source, 0)
@@ -188,7 +189,8 @@ class ChainsStage:
         self._table.remove(chains)
         for chain in chains.tolist():
             self._forget(chain)
-            if self._live.pop(chain, None) is not None:
+            if chain in self._live:
+                del self._live[chain], self._states[chain]
                 key = key_of(*self._contracts.keys[chain])
                 self._outcome.ended.append(key)
                 self._changed[chain] = key
@@ -220,8 +222,11 @@ class ChainsStage:
         return ~taken
 
     def _chains_of(self, ids: Ids) -> Numbers:
+        """Chains that these instruments are options of, ascending."""
         chains = self._contracts.chain_of[ids]
-        return np.unique(chains[chains != NONE]).astype(np.int64)
+        touched = np.zeros(len(self._table.rows), dtype=np.bool_)
+        touched[chains[chains != NONE]] = True
+        return np.flatnonzero(touched)
 
     def _touch(self, run: Run, ids: Ids) -> None:
         """What was valued with these instruments is to be valued again; chains of new options begin."""
@@ -262,9 +267,12 @@ class ChainsStage:
         self._table.valued(chains, run.market_time, inside)
         self._minutes.add(valued, inside)
         for chain, live in zip(chains.tolist(), valued.chains, strict=True):
-            self._live[chain] = live
+            self._keep(chain, live, live.state())
             self._changed[chain] = None
-        self._outcome.chains.extend(valued.chains)
+            self._outcome.chains.append(self._states[chain])
+
+    def _keep(self, chain: int, live: LiveChain, state: ChainState) -> None:
+        self._live[chain], self._states[chain] = live, state
 
     def _close(self, chains: Numbers) -> None:
         if not len(chains):
@@ -289,12 +297,12 @@ class ChainsStage:
         first = [self._contracts.ladders[chain].instruments[0] for chain in chains.tolist()]
         return self._sessions.locate(np.array(first, np.int32), times)
 
-    def _states(self, *, full: bool) -> list[ChainsEntry]:
+    def _newest(self, *, full: bool) -> list[ChainsEntry]:
         """The newest states of all chains, or of those that changed, by run; and what ended."""
-        chosen = self._live if full else {chain: self._live[chain] for chain in self._changed if chain in self._live}
         entries: dict[str, ChainsEntry] = {}
-        for live in chosen.values():
-            entries.setdefault(live.run, ChainsEntry(run=live.run)).chains.append(live.state())
+        for chain in self._live if full else [chain for chain in self._changed if chain in self._live]:
+            run = self._live[chain].run
+            entries.setdefault(run, ChainsEntry(run=run)).chains.append(self._states[chain])
         ended = [key for chain, key in self._changed.items() if key is not None and chain not in self._live]
         return [*([ChainsEntry(ended=ended)] if ended and not full else []), *entries.values()]
 
@@ -306,7 +314,7 @@ class ChainsStage:
             run=outcome.run,
             market_time=entry.market_time,
             appended_at=entry.appended_at,
-            chains=[live.state() for live in outcome.chains],
+            chains=outcome.chains,
             minutes=[minute.message() for minute in outcome.minutes],
             ended=outcome.ended,
         ).SerializeToString()

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.domain.options.arrays import FloatArray
+from server.domain.options.forward import Forward
 from server.domain.options.greeks import NAMES
+from server.domain.options.invariants import Checked
 from server.domain.options.time_to_expiry import years_between
-from server.domain.options.valuation import ExpiryQuotes, ExpiryValuation, SideQuotes, value_expiries
+from server.domain.options.valuation import ExpiryQuotes, SideQuotes, value_columns
 from server.domain.prices import ABSENT, SCALE
 from server.market.chain_stage.chain_table import ChainTable
 from server.market.chain_stage.contracts import NONE, Contracts, Ladder
@@ -46,7 +48,7 @@ _SHOWN: Final = (
 class ValuedSide:
     """One side of some chains, one after the other.
 
-    `ids` is `NONE` where nothing is listed. `figures` of shape (contracts, 12) are volatility and Greeks, NaN where
+    `ids` is `NONE` where nothing is listed. `figures` of shape (12, contracts) are volatility and Greeks, NaN where
     absent.
     """
 
@@ -94,21 +96,16 @@ class Valuer:
         calls, puts = (self._side(run, np.concatenate(ids)) for ids in _columns(ladders))
         parts = _parts(ladders)
         quotes = self._expiries(chains, ladders, (calls, puts), parts, run)
-        found = value_expiries(quotes)
+        forwards, found = value_columns(quotes)
         for rule, count in found.violations.items():
             self._meter.count("strikeline_chain_figures_withheld_total", count, rule=rule.value)
-        sides = (
-            _fill(
-                calls,
-                [(item.chain.calls.volatility, item.call_greeks.values, item.call_withheld) for item in found.expiries],
-            ),
-            _fill(
-                puts,
-                [(item.chain.puts.volatility, item.put_greeks.values, item.put_withheld) for item in found.expiries],
-            ),
-        )
-        lives = self._lives(chains, ladders, (calls, puts), parts, found.expiries, run)
-        return Valued(lives, sides)
+        count = len(calls.rows)
+        sides = _fill(calls, found, slice(0, count)), _fill(puts, found, slice(count, 2 * count))
+        rows = np.empty(count, CHAIN_ROW)
+        rows["strike"] = np.concatenate([ladder.strikes for ladder in ladders])
+        rows["call"], rows["put"] = calls.rows, puts.rows
+        cut = [np.frombuffer(rows[part].tobytes(), CHAIN_ROW) for part in parts]
+        return Valued(self._lives(chains, cut, quotes, forwards, run), sides)
 
     def _side(self, run: Run, ids: Ids) -> _Side:
         rows = self._quotes.rows[ids]
@@ -163,15 +160,11 @@ class Valuer:
     def _lives(
         self,
         chains: Numbers,
-        ladders: Sequence[Ladder],
-        sides: tuple[_Side, _Side],
-        parts: Sequence[slice],
-        found: Sequence[ExpiryValuation],
+        rows: Sequence[Rows],
+        quotes: Sequence[ExpiryQuotes],
+        forwards: Sequence[Forward | None],
         run: Run,
     ) -> list[LiveChain]:
-        rows = np.empty(len(sides[0].rows), CHAIN_ROW)
-        rows["strike"] = np.concatenate([ladder.strikes for ladder in ladders])
-        rows["call"], rows["put"] = sides[0].rows, sides[1].rows
         revisions = self._table.rows["revision"][chains].tolist()
         keys = [self._contracts.keys[chain] for chain in chains.tolist()]
         return [
@@ -179,30 +172,28 @@ class Valuer:
                 underlying=key[0],
                 expiry=key[1],
                 as_of=run.market_time,
-                spot=item.quotes.spot,
-                forward=item.forward,
+                spot=quote.spot,
+                forward=forward,
                 rate=self._rules.rate,
                 dividend_yield=self._rules.dividend_yield,
-                years=item.quotes.years,
-                rows=np.frombuffer(rows[part].tobytes(), CHAIN_ROW),
+                years=quote.years,
+                rows=own,
                 revision=revision + 1,
                 run=run.name,
             )
-            for key, part, item, revision in zip(keys, parts, found, revisions, strict=True)
+            for key, own, quote, forward, revision in zip(keys, rows, quotes, forwards, revisions, strict=True)
         ]
 
 
-def _fill(side: _Side, found: Sequence[tuple[FloatArray, FloatArray, NDArray[np.bool_]]]) -> ValuedSide:
+def _fill(side: _Side, found: Checked, part: slice) -> ValuedSide:
     """Writes what was found into the side's rows."""
-    figures = np.empty((len(side.rows), 1 + len(NAMES)))
-    figures[:, 0] = np.concatenate([volatility for volatility, _, _ in found])
-    figures[:, 1:] = np.concatenate([greeks for _, greeks, _ in found], axis=1).T
-    for number, name in enumerate(("volatility", *NAMES)):
-        side.rows[name] = figures[:, number]
-    withheld = np.concatenate([rows for _, _, rows in found])
-    side.rows["flags"] |= np.where(withheld, CONTRACT_WITHHELD, 0).astype(np.int32)
+    volatility, greeks = found.volatility[part], found.greeks.values[:, part]
+    side.rows["volatility"] = volatility
+    for number, name in enumerate(NAMES):
+        side.rows[name] = greeks[number]
+    side.rows["flags"] |= np.where(found.withheld[part], CONTRACT_WITHHELD, 0).astype(np.int32)
     ids = np.where(side.rows["instrument"] > 0, side.rows["instrument"], NONE).astype(np.int32)
-    return ValuedSide(ids, figures)
+    return ValuedSide(ids, np.concatenate((volatility[None, :], greeks)))
 
 
 def _columns(ladders: Sequence[Ladder]) -> tuple[list[Ids], list[Ids]]:
