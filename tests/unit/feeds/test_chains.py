@@ -73,12 +73,16 @@ def test_a_page_has_open_interest_in_units_and_volume_in_contracts(tmp_path: Pat
     assert context.book.contracts[0].lot_size == 75
 
 
-def test_a_side_that_tells_nothing_makes_no_tick_and_is_counted(tmp_path: Path, context: ReplayContext) -> None:
-    path = write(
-        tmp_path, "NIFTY_x.csv", PAGE, "2019-07-18T09:16,2019-07-25,,,,,,,,,,,9650.00,,,,,,0.10,,16,,1275,11331.05"
-    )
+@pytest.mark.parametrize("shown", ["", "-"])
+def test_a_page_that_shows_no_open_interest_says_that_there_is_none(
+    tmp_path: Path, context: ReplayContext, shown: str
+) -> None:
+    row = f"{shown},,,,,,,,,,9650.00,,,,,,0.10,,16,,1275,11331.05"
+    path = write(tmp_path, "NIFTY_x.csv", PAGE, f"2019-07-18T09:16,2019-07-25,{row}")
 
-    assert "NFO:NIFTY19JUL9650CE" not in read(path, context)
+    call = read(path, context)["NFO:NIFTY19JUL9650CE"][0]
+
+    assert (call["last_price"], call["open_interest"], call["volume"]) == (ABSENT, 0, ABSENT)
     assert context.report.without_price["NIFTY_x.csv"] == 1
 
 
@@ -97,7 +101,9 @@ def test_a_stock_page_shows_the_near_month(tmp_path: Path, context: ReplayContex
     header = PAGE.replace(",expiry", "")
     path = write(tmp_path, "RELIANCE_x.csv", header, f"{day}T09:16,,,,,281.25,,,,,,980.00,,,,,,,,,,,1275.0")
 
-    assert list(read(path, context)) == [f"NFO:RELIANCE19{month}980CE", "NSE:RELIANCE"]
+    assert list(read(path, context)) == [
+        f"NFO:RELIANCE19{month}980CE", f"NFO:RELIANCE19{month}980PE", "NSE:RELIANCE",
+    ]  # fmt: skip
 
 
 def test_a_snapshot_has_volume_in_units_and_open_interest_in_contracts(tmp_path: Path, context: ReplayContext) -> None:

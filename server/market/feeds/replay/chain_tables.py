@@ -21,14 +21,16 @@ PAGE_COLUMNS: Final = frozenset({"snapshot_ist", "StrikePrice", "CallLTP", "PutL
 SNAPSHOT_COLUMNS: Final = frozenset(
     {"datetime", "contract", "expiryDate", "optionType", "strikePrice", "lastPrice", "volume", "openInterest"}
 )
+_NONE: Final = frozenset({b"", b"-"})
 _SIDES: Final = {"call": "CE", "ce": "CE", "put": "PE", "pe": "PE"}
 
 
 class ChainPages:
     """The exchange's option-chain page, one row a strike with call and put; streamed.
 
-    Open interest is in units, volume in contracts. A file of a stock has no expiry column: the page then showed the
-    near month, so that the expiry is the first monthly one on or after the day. The underlying is the file's.
+    Open interest is in units, volume in contracts. A page lists the whole chain: where it shows no open interest there
+    is none, which is 0, not unknown. A file of a stock has no expiry column: the page then showed the near month, so
+    that the expiry is the first monthly one on or after the day. The underlying is the file's.
     """
 
     def __init__(self, path: Path, key: str, has_expiry: bool, context: ReplayContext) -> None:
@@ -63,7 +65,7 @@ class ChainPages:
         quotes = QuoteTexts(
             last=texts[f"{prefix}LTP"],
             volume_contracts=texts.get(f"{prefix}Volume"),
-            open_interest=texts[f"{prefix}OI"],
+            open_interest=[text if text.strip() not in _NONE else b"0" for text in texts[f"{prefix}OI"]],
             bid_price=texts.get(f"{prefix}BidPrice"),
             bid_quantity=texts.get(f"{prefix}BidQty"),
             ask_price=texts.get(f"{prefix}AskPrice"),
