@@ -53,7 +53,10 @@ from server.services.option_expiries import OptionExpiries
 from server.services.option_history import OptionHistory
 from server.services.option_pricing import OptionPricing
 from server.services.option_service import OptionService
+from server.services.option_streams import OptionStreams
+from server.services.recorded_chains import RecordedChains
 from server.services.strategy_service import StrategyService
+from server.services.strike_distribution import StrikeDistributions
 from server.services.strike_history import StrikeHistory
 from server.services.system_service import SystemFacts, SystemParts, SystemService
 from server.services.unvalued_chains import Assumptions, UnvaluedChains
@@ -185,7 +188,9 @@ def _option_service(core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar
     chains = OptionChains(hub.chains, listed, market, unvalued, given)
     return OptionService(
         expiries=OptionExpiries(listed, market, calendars),
+        streams=OptionStreams(hub),
         chains=chains,
+        distributions=StrikeDistributions(chains, RecordedChains(sources, metrics, minutes), sources),
         history=OptionHistory(sources, metrics, minutes),
         moneyness=MoneynessHistory(sources, metrics, MoneynessValues(minutes)),
         strikes=StrikeHistory(sources, BarStore(database), minutes),

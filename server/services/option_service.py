@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from server.rpc.call import Call
+from server.services.analytics_panels import analytics_panels
 from server.services.moneyness_history import MoneynessHistory
 from server.services.option_chains import OptionChains
 from server.services.option_expiries import OptionExpiries
 from server.services.option_history import OptionHistory
 from server.services.option_pricing import OptionPricing
+from server.services.option_streams import OptionStreams
+from server.services.strike_distribution import StrikeDistributions
 from server.services.strike_history import StrikeHistory
 from server.services.volatility_surfaces import VolatilitySurfaces
 from strikeline.v1 import option_chain_requests_pb2 as chain_pb2
+from strikeline.v1 import option_distribution_pb2 as distribution_pb2
 from strikeline.v1 import option_history_pb2 as history_pb2
 from strikeline.v1 import option_pb2
 from strikeline.v1 import option_pricing_pb2 as pricing_pb2
+from strikeline.v1 import option_stream_pb2 as stream_pb2
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,13 @@ class OptionService:
 
     expiries: OptionExpiries
     chains: OptionChains
+    distributions: StrikeDistributions
     history: OptionHistory
     moneyness: MoneynessHistory
     strikes: StrikeHistory
     pricing: OptionPricing
     surfaces: VolatilitySurfaces
+    streams: OptionStreams
 
     async def ListExpiries(self, request: chain_pb2.ListExpiriesRequest, call: Call) -> chain_pb2.ListExpiriesResponse:
         """The expiries of an underlying's options with class and labels."""
@@ -43,6 +52,18 @@ class OptionService:
     ) -> option_pb2.ExpiryMetrics:
         """The figures of one expiry over all its strikes."""
         return await self.chains.get_metrics(request)
+
+    async def GetStrikeDistribution(
+        self, request: distribution_pb2.GetStrikeDistributionRequest, call: Call
+    ) -> distribution_pb2.StrikeDistribution:
+        """Expiries of one underlying by strike."""
+        return await self.distributions.get(request)
+
+    async def ListAnalyticsPanels(
+        self, request: distribution_pb2.ListAnalyticsPanelsRequest, call: Call
+    ) -> distribution_pb2.ListAnalyticsPanelsResponse:
+        """The panels of an options dashboard."""
+        return analytics_panels()
 
     async def ListExpiryMetrics(
         self, request: history_pb2.ListExpiryMetricsRequest, call: Call
@@ -77,3 +98,17 @@ class OptionService:
     ) -> pricing_pb2.VolatilitySurface:
         """Implied volatility by strike, delta and expiry."""
         return await self.surfaces.get_volatility_surface(request)
+
+    async def StreamOptionChain(
+        self, request: stream_pb2.StreamOptionChainRequest, call: Call
+    ) -> AsyncGenerator[bytes, None]:
+        """Every valuation of the chosen strikes of the chosen expiries."""
+        async with contextlib.aclosing(self.streams.chain(request, call)) as envelopes:
+            async for envelope in envelopes:
+                yield envelope
+
+    async def StreamStrike(self, request: stream_pb2.StreamStrikeRequest, call: Call) -> AsyncGenerator[bytes, None]:
+        """Every valuation of one strike."""
+        async with contextlib.aclosing(self.streams.strike(request, call)) as envelopes:
+            async for envelope in envelopes:
+                yield envelope

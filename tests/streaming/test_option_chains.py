@@ -32,7 +32,7 @@ async def options(market, chains_output, worker_db):
 
 
 def client_of(hub, expiries=(), strikes=NEAREST, delivery=AT_ONCE, subscriber=USER):
-    envelopes = hub.subscribe_option_chain("NIFTY 50", expiries, strikes, delivery, subscriber)
+    envelopes = hub.subscribe_option_chain("NIFTY 50", expiries or ["NWeek+0"], strikes, delivery, subscriber)
     return HubClient(envelopes, delivery.resume_token, RESPONSE)
 
 
@@ -131,7 +131,7 @@ async def test_all_strikes_are_the_ladder(hub, options):
     assert len(item.chain.rows) == item.chain.strike_count == 11
 
 
-async def test_a_request_without_expiry_is_for_the_nearest_one(hub, options):
+async def test_a_label_stands_for_its_expiry(hub, options):
     await options.move(24_500, expiries=(NEAR, NEXT))
     await settled(hub, options)
     async with client_of(hub) as client:
@@ -400,7 +400,9 @@ async def test_nothing_is_left_of_a_selection_that_nobody_watches(hub, options):
 
 
 async def test_an_unknown_underlying_is_not_found(hub, options):
-    async with HubClient(hub.subscribe_option_chain("NOSUCH", (), AllStrikes(), AT_ONCE, USER), "", RESPONSE) as client:
+    async with HubClient(
+        hub.subscribe_option_chain("NOSUCH", ("NWeek+0",), AllStrikes(), AT_ONCE, USER), "", RESPONSE
+    ) as client:
         with pytest.raises(NotFound) as caught:
             await client.take(1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from server.domain.errors import NotFound
+from server.domain.errors import InvalidArgument, NotFound
 from server.domain.expiries import earliest_expiry
 from server.domain.options.strike_range import StrikeRange
 from server.domain.symbols import canonical_underlying
@@ -21,19 +21,23 @@ NEAREST = "NWeek+0"
 
 @dataclass(frozen=True)
 class ChainRequest:
-    """Expiries (ISO dates or labels; none: the nearest one) of an underlying by any of its names, and strikes."""
+    """Expiries (ISO dates or labels) of an underlying by any of its names, and strikes. `field` names the expiries.
+
+    It is `expiry` where a request has one only.
+    """
 
     method: str
     underlying: str
     expiries: tuple[str, ...]
     strikes: StrikeRange
+    field: str = "expiries"
 
 
 async def follow(request: ChainRequest, topic: OptionChainsTopic, market_time: int, *, resumed: bool) -> Subscription:
     """Follows what is on record of it; the caller unfollows the accepted items.
 
     A resumed subscription may be of an expiry that is over by now: its end is still to be told. Raises NotFound
-    (UNDERLYING_NOT_FOUND).
+    (UNDERLYING_NOT_FOUND), and InvalidArgument for a date that does not exist.
     """
     underlying = _symbol(request.underlying)
     if not underlying or not await topic.labels.learn(underlying):
@@ -42,11 +46,19 @@ async def follow(request: ChainRequest, topic: OptionChainsTopic, market_time: i
             reason="UNDERLYING_NOT_FOUND",
             metadata={"underlying": request.underlying},
         )
-    views = [ChainView.of(underlying, item, request.strikes) for item in request.expiries or (NEAREST,)]
+    views = [_view(request, underlying, place) for place in range(len(request.expiries))]
     at = topic.time(underlying) or market_time
     outcomes = tuple(_outcomes(views, topic, at, resumed=resumed))
     nothing = Refusal("EXPIRY_NOT_FOUND", "expiry", (("underlying", underlying),))
     return Subscription(request.method, outcomes, repr(request.strikes), nothing)
+
+
+def _view(request: ChainRequest, underlying: str, place: int) -> ChainView:
+    try:
+        return ChainView.of(underlying, request.expiries[place], request.strikes)
+    except ValueError as error:
+        field = request.field if request.field == "expiry" else f"{request.field}[{place}]"
+        raise InvalidArgument.of(field, "must be a date that exists, or a label") from error
 
 
 def _outcomes(views: list[ChainView], topic: OptionChainsTopic, at: int, *, resumed: bool) -> Iterator[ItemOutcome]:

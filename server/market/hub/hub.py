@@ -156,7 +156,7 @@ class Hub:
 
         Raises NotFound (UNDERLYING_NOT_FOUND).
         """
-        wanted = ChainRequest(option_chains.STRIKE_METHOD, underlying, (expiry,), ExplicitStrikes((strike,)))
+        wanted = ChainRequest(option_chains.STRIKE_METHOD, underlying, (expiry,), ExplicitStrikes((strike,)), "expiry")
         return self._options(wanted, options, subscriber)
 
     async def _options(

@@ -4,9 +4,11 @@ import grpc
 import warnings
 
 from strikeline.v1 import option_chain_requests_pb2 as strikeline_dot_v1_dot_option__chain__requests__pb2
+from strikeline.v1 import option_distribution_pb2 as strikeline_dot_v1_dot_option__distribution__pb2
 from strikeline.v1 import option_history_pb2 as strikeline_dot_v1_dot_option__history__pb2
 from strikeline.v1 import option_pb2 as strikeline_dot_v1_dot_option__pb2
 from strikeline.v1 import option_pricing_pb2 as strikeline_dot_v1_dot_option__pricing__pb2
+from strikeline.v1 import option_stream_pb2 as strikeline_dot_v1_dot_option__stream__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -53,6 +55,16 @@ class OptionServiceStub:
                 request_serializer=strikeline_dot_v1_dot_option__chain__requests__pb2.GetExpiryMetricsRequest.SerializeToString,
                 response_deserializer=strikeline_dot_v1_dot_option__pb2.ExpiryMetrics.FromString,
                 _registered_method=True)
+        self.GetStrikeDistribution = channel.unary_unary(
+                '/strikeline.v1.OptionService/GetStrikeDistribution',
+                request_serializer=strikeline_dot_v1_dot_option__distribution__pb2.GetStrikeDistributionRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__distribution__pb2.StrikeDistribution.FromString,
+                _registered_method=True)
+        self.ListAnalyticsPanels = channel.unary_unary(
+                '/strikeline.v1.OptionService/ListAnalyticsPanels',
+                request_serializer=strikeline_dot_v1_dot_option__distribution__pb2.ListAnalyticsPanelsRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__distribution__pb2.ListAnalyticsPanelsResponse.FromString,
+                _registered_method=True)
         self.ListExpiryMetrics = channel.unary_unary(
                 '/strikeline.v1.OptionService/ListExpiryMetrics',
                 request_serializer=strikeline_dot_v1_dot_option__history__pb2.ListExpiryMetricsRequest.SerializeToString,
@@ -82,6 +94,16 @@ class OptionServiceStub:
                 '/strikeline.v1.OptionService/CalculateGreeks',
                 request_serializer=strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksRequest.SerializeToString,
                 response_deserializer=strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksResponse.FromString,
+                _registered_method=True)
+        self.StreamOptionChain = channel.unary_stream(
+                '/strikeline.v1.OptionService/StreamOptionChain',
+                request_serializer=strikeline_dot_v1_dot_option__stream__pb2.StreamOptionChainRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__stream__pb2.StreamOptionChainResponse.FromString,
+                _registered_method=True)
+        self.StreamStrike = channel.unary_stream(
+                '/strikeline.v1.OptionService/StreamStrike',
+                request_serializer=strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeResponse.FromString,
                 _registered_method=True)
 
 
@@ -116,6 +138,22 @@ class OptionServiceServicer:
         move.
 
         Fails as GetOptionChain does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStrikeDistribution(self, request, context):
+        """Returns expiries of one underlying by strike: everything that is known of each option, or one figure; now, or at a time in the past.
+
+        Fails as GetOptionChain does; for a time in the past an expiry only needs to be on record.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAnalyticsPanels(self, request, context):
+        """Lists the panels of an options dashboard: which figures there are to be shown, along which axis, and which method has them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,6 +216,29 @@ class OptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamOptionChain(self, request, context):
+        """Streams every valuation of the chosen strikes of some expiries: each update is the whole selected chain of one expiry.
+
+        A range around the money follows the market; the update in which the selection changes says so and how. An expiry that is over is
+        announced as ended; a label such as "NWeek+0" goes on with the next expiry by itself, which the first update of that one says. The
+        snapshot is the present chain of each expiry. A slow client gets the latest chain of each expiry (SLOW_CONSUMER_CONFLATE) unless it
+        asks to be disconnected. Fails with ERROR_REASON_UNDERLYING_NOT_FOUND when the underlying has no options on record, and after the
+        first message with ERROR_REASON_EXPIRY_NOT_FOUND when none of the expiries is in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamStrike(self, request, context):
+        """Streams every valuation of one strike of an expiry, call and put.
+
+        As StreamOptionChain of that strike alone. Bars of both options come by MarketDataService.StreamBars. A strike that is not listed has
+        updates without rows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OptionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -195,6 +256,16 @@ def add_OptionServiceServicer_to_server(servicer, server):
                     servicer.GetExpiryMetrics,
                     request_deserializer=strikeline_dot_v1_dot_option__chain__requests__pb2.GetExpiryMetricsRequest.FromString,
                     response_serializer=strikeline_dot_v1_dot_option__pb2.ExpiryMetrics.SerializeToString,
+            ),
+            'GetStrikeDistribution': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStrikeDistribution,
+                    request_deserializer=strikeline_dot_v1_dot_option__distribution__pb2.GetStrikeDistributionRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__distribution__pb2.StrikeDistribution.SerializeToString,
+            ),
+            'ListAnalyticsPanels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAnalyticsPanels,
+                    request_deserializer=strikeline_dot_v1_dot_option__distribution__pb2.ListAnalyticsPanelsRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__distribution__pb2.ListAnalyticsPanelsResponse.SerializeToString,
             ),
             'ListExpiryMetrics': grpc.unary_unary_rpc_method_handler(
                     servicer.ListExpiryMetrics,
@@ -225,6 +296,16 @@ def add_OptionServiceServicer_to_server(servicer, server):
                     servicer.CalculateGreeks,
                     request_deserializer=strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksRequest.FromString,
                     response_serializer=strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksResponse.SerializeToString,
+            ),
+            'StreamOptionChain': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamOptionChain,
+                    request_deserializer=strikeline_dot_v1_dot_option__stream__pb2.StreamOptionChainRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__stream__pb2.StreamOptionChainResponse.SerializeToString,
+            ),
+            'StreamStrike': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamStrike,
+                    request_deserializer=strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -309,6 +390,60 @@ class OptionService:
             '/strikeline.v1.OptionService/GetExpiryMetrics',
             strikeline_dot_v1_dot_option__chain__requests__pb2.GetExpiryMetricsRequest.SerializeToString,
             strikeline_dot_v1_dot_option__pb2.ExpiryMetrics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStrikeDistribution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.OptionService/GetStrikeDistribution',
+            strikeline_dot_v1_dot_option__distribution__pb2.GetStrikeDistributionRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__distribution__pb2.StrikeDistribution.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAnalyticsPanels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.OptionService/ListAnalyticsPanels',
+            strikeline_dot_v1_dot_option__distribution__pb2.ListAnalyticsPanelsRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__distribution__pb2.ListAnalyticsPanelsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -471,6 +606,60 @@ class OptionService:
             '/strikeline.v1.OptionService/CalculateGreeks',
             strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksRequest.SerializeToString,
             strikeline_dot_v1_dot_option__pricing__pb2.CalculateGreeksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamOptionChain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strikeline.v1.OptionService/StreamOptionChain',
+            strikeline_dot_v1_dot_option__stream__pb2.StreamOptionChainRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__stream__pb2.StreamOptionChainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamStrike(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strikeline.v1.OptionService/StreamStrike',
+            strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeResponse.FromString,
             options,
             channel_credentials,
             insecure,

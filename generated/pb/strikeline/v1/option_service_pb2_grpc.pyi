@@ -6,9 +6,11 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from strikeline.v1 import option_chain_requests_pb2 as _option_chain_requests_pb2
+from strikeline.v1 import option_distribution_pb2 as _option_distribution_pb2
 from strikeline.v1 import option_history_pb2 as _option_history_pb2
 from strikeline.v1 import option_pb2 as _option_pb2
 from strikeline.v1 import option_pricing_pb2 as _option_pricing_pb2
+from strikeline.v1 import option_stream_pb2 as _option_stream_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -56,6 +58,13 @@ class OptionServiceStub:
 
     Fails as GetOptionChain does.
     """
+    GetStrikeDistribution: _grpc.UnaryUnaryMultiCallable[_option_distribution_pb2.GetStrikeDistributionRequest, _option_distribution_pb2.StrikeDistribution]
+    """Returns expiries of one underlying by strike: everything that is known of each option, or one figure; now, or at a time in the past.
+
+    Fails as GetOptionChain does; for a time in the past an expiry only needs to be on record.
+    """
+    ListAnalyticsPanels: _grpc.UnaryUnaryMultiCallable[_option_distribution_pb2.ListAnalyticsPanelsRequest, _option_distribution_pb2.ListAnalyticsPanelsResponse]
+    """Lists the panels of an options dashboard: which figures there are to be shown, along which axis, and which method has them."""
     ListExpiryMetrics: _grpc.UnaryUnaryMultiCallable[_option_history_pb2.ListExpiryMetricsRequest, _option_history_pb2.ListExpiryMetricsResponse]
     """Lists the figures of one expiry over time: of each bucket those at its last valuation.
 
@@ -89,6 +98,21 @@ class OptionServiceStub:
 
     An input that has no answer gets a result with the reason and without values; the call as a whole succeeds.
     """
+    StreamOptionChain: _grpc.UnaryStreamMultiCallable[_option_stream_pb2.StreamOptionChainRequest, _option_stream_pb2.StreamOptionChainResponse]
+    """Streams every valuation of the chosen strikes of some expiries: each update is the whole selected chain of one expiry.
+
+    A range around the money follows the market; the update in which the selection changes says so and how. An expiry that is over is
+    announced as ended; a label such as "NWeek+0" goes on with the next expiry by itself, which the first update of that one says. The
+    snapshot is the present chain of each expiry. A slow client gets the latest chain of each expiry (SLOW_CONSUMER_CONFLATE) unless it
+    asks to be disconnected. Fails with ERROR_REASON_UNDERLYING_NOT_FOUND when the underlying has no options on record, and after the
+    first message with ERROR_REASON_EXPIRY_NOT_FOUND when none of the expiries is in force.
+    """
+    StreamStrike: _grpc.UnaryStreamMultiCallable[_option_stream_pb2.StreamStrikeRequest, _option_stream_pb2.StreamStrikeResponse]
+    """Streams every valuation of one strike of an expiry, call and put.
+
+    As StreamOptionChain of that strike alone. Bars of both options come by MarketDataService.StreamBars. A strike that is not listed has
+    updates without rows.
+    """
 
 @_typing.type_check_only
 class OptionServiceAsyncStub(OptionServiceStub):
@@ -115,6 +139,13 @@ class OptionServiceAsyncStub(OptionServiceStub):
 
     Fails as GetOptionChain does.
     """
+    GetStrikeDistribution: _aio.UnaryUnaryMultiCallable[_option_distribution_pb2.GetStrikeDistributionRequest, _option_distribution_pb2.StrikeDistribution]  # type: ignore[assignment]
+    """Returns expiries of one underlying by strike: everything that is known of each option, or one figure; now, or at a time in the past.
+
+    Fails as GetOptionChain does; for a time in the past an expiry only needs to be on record.
+    """
+    ListAnalyticsPanels: _aio.UnaryUnaryMultiCallable[_option_distribution_pb2.ListAnalyticsPanelsRequest, _option_distribution_pb2.ListAnalyticsPanelsResponse]  # type: ignore[assignment]
+    """Lists the panels of an options dashboard: which figures there are to be shown, along which axis, and which method has them."""
     ListExpiryMetrics: _aio.UnaryUnaryMultiCallable[_option_history_pb2.ListExpiryMetricsRequest, _option_history_pb2.ListExpiryMetricsResponse]  # type: ignore[assignment]
     """Lists the figures of one expiry over time: of each bucket those at its last valuation.
 
@@ -147,6 +178,21 @@ class OptionServiceAsyncStub(OptionServiceStub):
     """Calculates volatility or price and the Greeks of options, listed or not, in the market as it is or as it might be.
 
     An input that has no answer gets a result with the reason and without values; the call as a whole succeeds.
+    """
+    StreamOptionChain: _aio.UnaryStreamMultiCallable[_option_stream_pb2.StreamOptionChainRequest, _option_stream_pb2.StreamOptionChainResponse]  # type: ignore[assignment]
+    """Streams every valuation of the chosen strikes of some expiries: each update is the whole selected chain of one expiry.
+
+    A range around the money follows the market; the update in which the selection changes says so and how. An expiry that is over is
+    announced as ended; a label such as "NWeek+0" goes on with the next expiry by itself, which the first update of that one says. The
+    snapshot is the present chain of each expiry. A slow client gets the latest chain of each expiry (SLOW_CONSUMER_CONFLATE) unless it
+    asks to be disconnected. Fails with ERROR_REASON_UNDERLYING_NOT_FOUND when the underlying has no options on record, and after the
+    first message with ERROR_REASON_EXPIRY_NOT_FOUND when none of the expiries is in force.
+    """
+    StreamStrike: _aio.UnaryStreamMultiCallable[_option_stream_pb2.StreamStrikeRequest, _option_stream_pb2.StreamStrikeResponse]  # type: ignore[assignment]
+    """Streams every valuation of one strike of an expiry, call and put.
+
+    As StreamOptionChain of that strike alone. Bars of both options come by MarketDataService.StreamBars. A strike that is not listed has
+    updates without rows.
     """
 
 class OptionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -189,6 +235,25 @@ class OptionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails as GetOptionChain does.
         """
+
+    @_abc_1.abstractmethod
+    def GetStrikeDistribution(
+        self,
+        request: _option_distribution_pb2.GetStrikeDistributionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_option_distribution_pb2.StrikeDistribution, _abc.Awaitable[_option_distribution_pb2.StrikeDistribution]]:
+        """Returns expiries of one underlying by strike: everything that is known of each option, or one figure; now, or at a time in the past.
+
+        Fails as GetOptionChain does; for a time in the past an expiry only needs to be on record.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAnalyticsPanels(
+        self,
+        request: _option_distribution_pb2.ListAnalyticsPanelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_option_distribution_pb2.ListAnalyticsPanelsResponse, _abc.Awaitable[_option_distribution_pb2.ListAnalyticsPanelsResponse]]:
+        """Lists the panels of an options dashboard: which figures there are to be shown, along which axis, and which method has them."""
 
     @_abc_1.abstractmethod
     def ListExpiryMetrics(
@@ -257,6 +322,33 @@ class OptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Calculates volatility or price and the Greeks of options, listed or not, in the market as it is or as it might be.
 
         An input that has no answer gets a result with the reason and without values; the call as a whole succeeds.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamOptionChain(
+        self,
+        request: _option_stream_pb2.StreamOptionChainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_option_stream_pb2.StreamOptionChainResponse], _abc.AsyncIterator[_option_stream_pb2.StreamOptionChainResponse]]:
+        """Streams every valuation of the chosen strikes of some expiries: each update is the whole selected chain of one expiry.
+
+        A range around the money follows the market; the update in which the selection changes says so and how. An expiry that is over is
+        announced as ended; a label such as "NWeek+0" goes on with the next expiry by itself, which the first update of that one says. The
+        snapshot is the present chain of each expiry. A slow client gets the latest chain of each expiry (SLOW_CONSUMER_CONFLATE) unless it
+        asks to be disconnected. Fails with ERROR_REASON_UNDERLYING_NOT_FOUND when the underlying has no options on record, and after the
+        first message with ERROR_REASON_EXPIRY_NOT_FOUND when none of the expiries is in force.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamStrike(
+        self,
+        request: _option_stream_pb2.StreamStrikeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_option_stream_pb2.StreamStrikeResponse], _abc.AsyncIterator[_option_stream_pb2.StreamStrikeResponse]]:
+        """Streams every valuation of one strike of an expiry, call and put.
+
+        As StreamOptionChain of that strike alone. Bars of both options come by MarketDataService.StreamBars. A strike that is not listed has
+        updates without rows.
         """
 
 def add_OptionServiceServicer_to_server(servicer: OptionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -48,7 +48,9 @@ def _backwards(request: Message) -> None:
     request.end_time.CopyFrom(request.start_time)
 
 
-def _bad_resume_token() -> Wrong:
+def bad_resume_token() -> Wrong:
+    """A resume token that the server did not make."""
+
     def change(request: Message) -> None:
         options = getattr(request, "options")
         assert isinstance(options, stream_pb2.StreamOptions)
@@ -74,7 +76,7 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
         "MarketDataService/StreamTicks": Example(
             lambda world: StreamTicksRequest(instruments=[world.equity, NOWHERE]),
             volatile=STREAM,
-            wrong=(_bad_resume_token(),),
+            wrong=(bad_resume_token(),),
             missing=lambda _world: StreamTicksRequest(instruments=[NOWHERE]),
             missing_reason="INSTRUMENT_NOT_FOUND",
         ),
@@ -86,7 +88,7 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
         "MarketDataService/StreamDepth": Example(
             lambda world: StreamDepthRequest(instruments=[world.equity], analysis=True),
             volatile=STREAM,
-            wrong=(_bad_resume_token(), Wrong("analysis of too many", _too_many_books, "")),
+            wrong=(bad_resume_token(), Wrong("analysis of too many", _too_many_books, "")),
             missing=lambda _world: StreamDepthRequest(instruments=[NOWHERE]),
             missing_reason="INSTRUMENT_NOT_FOUND",
         ),
@@ -109,7 +111,7 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
         "MarketDataService/StreamBars": Example(
             lambda world: StreamBarsRequest(instruments=[world.equity], timeframe="5min"),
             volatile=STREAM,
-            wrong=(_bad_resume_token(), _timeframe("2min")),
+            wrong=(bad_resume_token(), _timeframe("2min")),
             missing=lambda _world: StreamBarsRequest(instruments=[NOWHERE]),
             missing_reason="INSTRUMENT_NOT_FOUND",
         ),
