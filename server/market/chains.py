@@ -83,7 +83,7 @@ class LiveChain:
     @cached_property
     def chain(self) -> Chain:
         """The options by strike. Prices that are too old to be valued by are absent, open interest and volume stay."""
-        return Chain(strikes=self.strikes, calls=_side(self.rows["call"]), puts=_side(self.rows["put"]))
+        return chain_of(self.rows)
 
     @cached_property
     def metrics(self) -> ExpiryMetrics:
@@ -181,6 +181,11 @@ def metrics_message(metrics: ExpiryMetrics) -> ChainMetrics:
     """Metrics with NaN for what is absent."""
     values = ((name, getattr(metrics, name)) for name in _METRICS)
     return ChainMetrics(**{name: math.nan if value is None else value for name, value in values})
+
+
+def chain_of(rows: Rows) -> Chain:
+    """The options of rows of `CHAIN_ROW`. Prices that are too old to be valued by are absent."""
+    return Chain(strikes=prices(rows["strike"]), calls=_side(rows["call"]), puts=_side(rows["put"]))
 
 
 def prices(scaled: NDArray[np.int64]) -> FloatArray:

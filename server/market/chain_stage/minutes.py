@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from server.domain.options.expiry_metrics import ExpiryMetrics
+from server.domain.options.market_metrics import market_metrics
 from server.domain.prices import ABSENT
 from server.market.chain_stage.contracts import NONE
 from server.market.chain_stage.order_books import OrderBooks
 from server.market.chain_stage.valuing import Valued
-from server.market.chains import LiveChain, MinuteChain
-from server.market.records import MINUTE_CONTRACT, MINUTE_ROW
+from server.market.chains import LiveChain, MinuteChain, chain_of
+from server.market.records import CHAIN_ROW, MINUTE_CONTRACT, MINUTE_ROW
 
 Rows = NDArray[np.void]
 Ids = NDArray[np.int32]
@@ -87,7 +89,7 @@ class Minutes:
         if not closing:
             return []
         counts = [len(item.live.rows) for item in closing]
-        live = np.concatenate([item.live.rows for item in closing])
+        live = np.frombuffer(b"".join(item.live.rows.tobytes() for item in closing), CHAIN_ROW)
         opened = np.repeat([item.open_time for item in closing], counts)
         rows = np.empty(len(live), MINUTE_ROW)
         rows["strike"] = live["strike"]
@@ -101,7 +103,8 @@ class Minutes:
         for side in ("call", "put"):
             rows[side], happened = self._side(live[side], times, samples)
             active |= happened
-        return [_minute(item, part[chosen]) for item, part, chosen in _parts(closing, counts, rows, active)]
+        parts = _parts(counts, rows, active)
+        return [_minute(*item) for item in zip(closing, parts, _metrics(closing, live, counts), strict=True)]
 
     def snapshot(self, *, full: bool) -> bytes:
         """Rows of `GATHERED`: all, or what changed since `forget_changes`."""
@@ -189,17 +192,20 @@ class _Times:
     opens_day: Mask
 
 
-def _parts(
-    closing: Sequence[Closing], counts: Sequence[int], rows: Rows, active: Mask
-) -> list[tuple[Closing, Rows, Mask]]:
+def _parts(counts: Sequence[int], rows: Rows, active: Mask) -> list[Rows]:
+    """The active rows of each chain."""
     ends = np.cumsum(counts).tolist()
-    return [
-        (item, rows[end - count : end], active[end - count : end])
-        for item, count, end in zip(closing, counts, ends, strict=True)
-    ]
+    bounds = [(end - count, end) for count, end in zip(counts, ends, strict=True)]
+    return [rows[start:end][active[start:end]] for start, end in bounds]
 
 
-def _minute(closing: Closing, rows: Rows) -> MinuteChain:
+def _metrics(closing: Sequence[Closing], rows: Rows, counts: Sequence[int]) -> list[ExpiryMetrics]:
+    lives = [item.live for item in closing]
+    forwards = [None if live.forward is None else live.forward.price for live in lives]
+    return market_metrics(chain_of(rows), counts, forwards, [live.years for live in lives])
+
+
+def _minute(closing: Closing, rows: Rows, metrics: ExpiryMetrics) -> MinuteChain:
     live = closing.live
     return MinuteChain(
         underlying=live.underlying,
@@ -211,5 +217,5 @@ def _minute(closing: Closing, rows: Rows) -> MinuteChain:
         dividend_yield=live.dividend_yield,
         years=live.years,
         rows=rows,
-        metrics=live.metrics,
+        metrics=metrics,
     )
