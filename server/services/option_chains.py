@@ -66,6 +66,13 @@ class FoundChain:
             return None
         return select_strikes(self.messages.chain.chain, selection, self.messages.reference)
 
+    def metrics(self) -> option_pb2.ExpiryMetrics:
+        """The figures of the expiry."""
+        message = metrics_message(self.messages.chain, self.labels, stale=self.stale)
+        if self.now is None:
+            _without_time(message)
+        return message
+
 
 class OptionChains:
     """Finds chains by underlying and expiry: live ones on the board, others as ladders of the instrument master."""
@@ -91,11 +98,7 @@ class OptionChains:
 
     async def get_metrics(self, request: pb.GetExpiryMetricsRequest) -> option_pb2.ExpiryMetrics:
         """The figures of an expiry. Raises NotFound for an unknown underlying or expiry."""
-        found = await self.find(request.underlying, request.expiry)
-        message = metrics_message(found.messages.chain, found.labels, stale=found.stale)
-        if found.now is None:
-            _without_time(message)
-        return message
+        return (await self.find(request.underlying, request.expiry)).metrics()
 
     async def find(self, name: str, text: str, field: str = "expiry") -> FoundChain:
         """The chain of an underlying's expiry by date or label, the nearest for an empty text.

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.options.time_to_expiry import years_to_expiry
@@ -17,6 +18,8 @@ from server.market.chains import LiveChain
 from server.market.records import CHAIN_CONTRACT, CHAIN_ROW, CONTRACT_LISTED
 from server.store.instruments import ContractFilter
 from server.store.paging import Page
+
+Rows = NDArray[np.void]
 
 _MOST: Final = 5_000
 _SIDES: Final = {InstrumentKind.CALL: "call", InstrumentKind.PUT: "put"}
@@ -60,14 +63,15 @@ class UnvaluedChains:
             rate=self._assumptions.rate,
             dividend_yield=self._assumptions.dividend_yield,
             years=years_to_expiry(as_of, expiry),
-            rows=_ladder(options),
+            rows=ladder(options),
             revision=0,
             run="",
         )
         return ChainMessages(chain, keys.__getitem__)
 
 
-def _ladder(options: Sequence[Instrument]) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+def ladder(options: Sequence[Instrument]) -> Rows:
+    """All strikes of some options as `CHAIN_ROW`, ascending, without values."""
     strikes = sorted({scale_price(item.strike) for item in options if item.strike is not None})
     places = {strike: place for place, strike in enumerate(strikes)}
     rows = np.zeros(len(strikes), CHAIN_ROW)
@@ -81,7 +85,7 @@ def _ladder(options: Sequence[Instrument]) -> np.ndarray[tuple[int], np.dtype[np
     return rows
 
 
-def _empty(contracts: np.ndarray[tuple[int], np.dtype[np.void]]) -> None:
+def _empty(contracts: Rows) -> None:
     for name in CHAIN_CONTRACT.names or ():
         if name not in {"instrument", "flags"}:
             contracts[name] = np.nan if CHAIN_CONTRACT[name].kind == "f" else ABSENT
