@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Self
 
+from server.domain.errors import Unavailable
 from server.market.hub.clock import Clock
 
 _LOG = logging.getLogger(__name__)
@@ -73,6 +74,10 @@ class Supervisor:
     async def _attempt(self, state: TaskState, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
+        except Unavailable as error:
+            # Expected, and no fault of the task's: the error says what is away.
+            state.detail = f"{type(error).__name__}: {error}"
+            _LOG.warning("task waits: %s", error, extra={"task": state.name})
         except Exception as error:  # noqa: BLE001 - reported, and visible in the state
             state.detail = f"{type(error).__name__}: {error}"
             _LOG.exception("task failed and starts again", extra={"task": state.name})

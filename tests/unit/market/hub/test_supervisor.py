@@ -2,6 +2,7 @@
 
 import asyncio
 
+from server.domain.errors import Unavailable
 from server.market.hub.supervisor import Supervisor, pause
 from tests.support.clock import VirtualClock
 
@@ -70,3 +71,15 @@ async def test_long_run_forgives_earlier_failures():
 
 def test_pause_grows_to_its_limit():
     assert [round(pause(failures, 0.999), 1) for failures in (1, 2, 3, 20)] == [0.1, 0.2, 0.4, 5.0]
+
+
+async def test_what_is_away_is_said_in_a_line_without_a_trace(caplog):
+    async def work():
+        raise Unavailable("Redis is away", reason="REDIS_UNAVAILABLE")
+
+    async with Supervisor(VirtualClock()) as supervisor:
+        supervisor.start("reader", work)
+        await asyncio.sleep(0)
+
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage(), record.exc_info) == ("WARNING", "task waits: Redis is away", None)
