@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -66,6 +67,8 @@ async def _source(
 async def _kite(settings: Settings, stack: AsyncExitStack) -> MarketDataSource:
     if not settings.market_data_api_key or not settings.market_data_access_token:
         raise SettingError("STRIKELINE_MARKET_DATA_API_KEY and STRIKELINE_MARKET_DATA_ACCESS_TOKEN belong to kite")
+    # It logs each request at INFO.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     client = await stack.enter_async_context(
         httpx.AsyncClient(base_url=settings.market_data_url, timeout=settings.market_data_timeout)
     )

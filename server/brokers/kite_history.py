@@ -96,18 +96,17 @@ class KiteHistory:
             raise SourceRefused(f"{instrument.key} has no token: import the broker's instrument list")
         path = f"/instruments/historical/{instrument.token}/{interval}"
         query = {"from": _text(start), "to": _text(end - 1), "oi": "1", "continuous": "0"}
-        body = await self._asked(path, query)
-        bars = candles_of(body, has_volume=instrument.kind is not InstrumentKind.INDEX)
+        bars = await self._asked(path, query, has_volume=instrument.kind is not InstrumentKind.INDEX)
         return bars[(bars["open_time"] >= start) & (bars["open_time"] < end)]
 
-    async def _asked(self, path: str, query: dict[str, str]) -> bytes:
-        """The body of the answer; tries again while that may help. Raises Unavailable and SourceRefused."""
+    async def _asked(self, path: str, query: dict[str, str], *, has_volume: bool) -> HistoryBars:
+        """The bars of the answer; tries again while that may help. Raises Unavailable and SourceRefused."""
         pause = _FIRST_PAUSE
         for left in reversed(range(_ATTEMPTS)):
             await self._turn()
             try:
                 with self._breaker.guard():
-                    return await self._request(path, query)
+                    return candles_of(await self._request(path, query), has_volume=has_volume)
             except Unavailable as error:
                 if left == 0:
                     raise
@@ -147,9 +146,9 @@ def candles_of(body: bytes, *, has_volume: bool = True) -> HistoryBars:
         document = json.loads(body, parse_float=str, parse_int=str)
         rows = document["data"]["candles"]
         found = {bar[0]: bar for bar in (_bar(row, has_volume=has_volume) for row in rows)}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return np.array(sorted(found.values()), dtype=HISTORY_BAR)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise Unavailable(f"the broker's API answers what is no history: {error}") from error
-    return np.array(sorted(found.values()), dtype=HISTORY_BAR)
 
 
 def _bar(row: object, *, has_volume: bool) -> tuple[int, ...]:

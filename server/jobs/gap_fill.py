@@ -34,8 +34,11 @@ class Days(Protocol):
     async def claim(self, owner: str, lease: float) -> BackfillDay | None:
         """The next day that nobody works on, for `lease` seconds."""
 
-    async def finish(self, day: BackfillDay, missing: int, filled: int) -> None:
-        """The day is done."""
+    async def note(self, day: BackfillDay, missing: int) -> None:
+        """So many minutes are missing."""
+
+    async def finish(self, day: BackfillDay, lacking: int) -> None:
+        """The day is done; the source lacks so many of the missing minutes."""
 
     async def fail(self, day: BackfillDay, description: str) -> None:
         """The day cannot be filled."""
@@ -117,7 +120,7 @@ class GapFill:
             return False
         try:
             async with asyncio.timeout(self._lease * _LEASE_SHARE):
-                missing, filled = await self._fill(day)
+                lacking = await self._fill(day)
         except SourceRefused as error:
             await self._ports.days.fail(day, error.message)
         except Unavailable as error:
@@ -126,21 +129,21 @@ class GapFill:
         except TimeoutError:
             await self._ports.days.retry(day, "the source took too long", _RETRY_SECONDS)
         else:
-            await self._ports.days.finish(day, missing, filled)
+            await self._ports.days.finish(day, lacking)
         return True
 
-    async def _fill(self, day: BackfillDay) -> tuple[int, int]:
-        """-> minutes that were missing, and those of them that the source had."""
+    async def _fill(self, day: BackfillDay) -> int:
+        """-> how many of the missing minutes the source lacks."""
         (instrument,) = await self._ports.instruments.by_numbers([day.instrument_id])
         minutes = session_minutes(self._calendar(instrument).session_on(day.day))
         missing = await self._missing(day, minutes) if len(minutes) else minutes
         if not len(missing):
-            return 0, 0
+            return 0
+        await self._ports.days.note(day, len(missing))
         # From the day's first minute on: volumes are cumulative, so those before a gap count.
         until = int(missing[-1]) + MINUTE_NS
         bars = await self._ports.source.history(instrument, int(minutes[0]), until, ONE_MINUTE)
-        filled = await self._ports.log.fill(instrument, bars, missing)
-        return len(missing), filled
+        return len(missing) - await self._ports.log.fill(instrument, bars, missing)
 
     async def _missing(self, day: BackfillDay, minutes: Minutes) -> Minutes:
         start, end = int(minutes[0]), int(minutes[-1]) + MINUTE_NS

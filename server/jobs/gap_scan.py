@@ -25,7 +25,6 @@ COOLDOWN_SECONDS: Final = 1_800.0
 _MOST_INSTRUMENTS: Final = 5_000
 _MOST_OUTAGES: Final = 20
 _LONGEST_DAYS: Final = 10
-_DAYS_BACK: Final = 4
 _LOG: Final = logging.getLogger("strikeline.backfill")
 
 Pair = tuple[int, date]
@@ -79,7 +78,7 @@ class GapScanPorts:
 
 
 class GapScan:
-    """Looks again and again, `interval` seconds apart."""
+    """Looks again and again, `interval` seconds apart: for holes in the two latest trading days."""
 
     def __init__(self, ports: GapScanPorts, interval: float, clock: WallClock) -> None:
         self._ports = ports
@@ -118,10 +117,11 @@ class GapScan:
 
     async def _holes(self, subscribed: Sequence[Instrument]) -> None:
         today = exchange_date(int(self._clock.wall() * 1e9))
-        pairs, first = [], today - timedelta(days=_DAYS_BACK)
+        pairs: list[Pair] = []
         for name, calendar in self._ports.calendars.items():
             own = [item.instrument_id for item in subscribed if _has_calendar(item, name)]
-            for day in {session.date for session in calendar.sessions_between(first, today)} if own else ():
+            latest = calendar.latest_trading_day(today)
+            for day in (calendar.previous_trading_day(latest), latest) if own else ():
                 pairs += await self._holes_of(own, calendar, day)
         if pairs:
             start = min(day for _, day in pairs) - timedelta(days=1)

@@ -135,9 +135,13 @@ class BackfillStore:
             row["backfill"], row["instrument_id"], row["day"], row["start_time"], row["end_time"], row["attempts"]
         )
 
-    async def finish(self, day: BackfillDay, missing: int, filled: int) -> None:
-        """The day is done. Doing it twice, after a lease ran out, is as good as once."""
-        await self._change("finish", day, missing, filled)
+    async def note(self, day: BackfillDay, missing: int) -> None:
+        """So many minutes are missing, and will be asked for now."""
+        await self._change("note", day, missing)
+
+    async def finish(self, day: BackfillDay, lacking: int) -> None:
+        """The day is done; the source lacks so many of the missing minutes. Doing it twice is as good as once."""
+        await self._change("finish", day, lacking)
 
     async def fail(self, day: BackfillDay, description: str) -> None:
         """The day cannot be filled."""

@@ -40,9 +40,14 @@ FROM next, backfills b
 WHERE (d.backfill, d.instrument_id, d.day) = (next.backfill, next.instrument_id, next.day) AND b.backfill = d.backfill
 RETURNING d.backfill, d.instrument_id, d.day, b.start_time, b.end_time, d.attempts;
 
+-- name: note
+-- What an attempt finds missing that an earlier one appended before its worker died is less: the first count stands.
+UPDATE backfill_days SET missing = greatest(missing, $4), updated_at = now()
+WHERE backfill = $1 AND instrument_id = $2 AND day = $3 AND state = 'PENDING';
+
 -- name: finish
 UPDATE backfill_days
-SET state = 'DONE', missing = $4, filled = $5, error = '', claimed_until = NULL, updated_at = now()
+SET state = 'DONE', filled = greatest(missing - $4, 0), error = '', claimed_until = NULL, updated_at = now()
 WHERE backfill = $1 AND instrument_id = $2 AND day = $3 AND state = 'PENDING';
 
 -- name: fail

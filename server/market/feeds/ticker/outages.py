@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final, Protocol
 
-from server.domain.calendar import NANOSECONDS, MarketCalendar, exchange_date
+from server.domain.calendar import MarketCalendar, exchange_date
 from server.domain.errors import StrikelineError
 from server.market.feeds.metrics import TickerMetrics
 from server.store.feed_runs import Outage, OutageReason
@@ -32,7 +32,10 @@ class FeedRuns(Protocol):
 
 
 class OutageLog:
-    """Notes outages of one run. An outage ends with the first tick behind it; what lies out of sessions is none."""
+    """Notes outages of one run: from the market time at which messages were lost to that of the first tick behind.
+
+    What lies out of sessions is none.
+    """
 
     def __init__(
         self,
@@ -64,15 +67,18 @@ class OutageLog:
         if self._begun is None and self._market_time():
             self._begun = (reason, self._market_time())
 
-    def heard(self, event_time: int) -> None:
-        """A tick came: what began is over."""
+    def heard(self, event_times: Iterable[int]) -> None:
+        """Ticks came: what began is over with the first that is newer than its beginning."""
         if self._begun is None:
             return
         reason, since = self._begun
+        until = min((time for time in event_times if time > since), default=None)
+        if until is None:
+            return
         self._begun = None
-        if self._in_session(since, event_time):
+        if self._in_session(since, until):
             self._metrics.outages.labels(reason).inc()
-            self._pending.append(Outage(self._run, self._source, reason, since, event_time))
+            self._pending.append(Outage(self._run, self._source, reason, since, until))
 
     async def save(self, *, ended: bool = False) -> None:
         """Puts on record what is not yet; while the database is away it is kept for the next time."""
@@ -87,9 +93,7 @@ class OutageLog:
 
     def _in_session(self, since: int, until: int) -> bool:
         """Some trading lies between. What is longer than ten days is judged by its last ten."""
-        if until <= since:
-            return False
         last = exchange_date(until)
         first = max(exchange_date(since), last - timedelta(days=_LONGEST_DAYS))
         sessions = self._calendar.sessions_between(first, last)
-        return any(min(until, session.close_ns) - max(since, session.open_ns) >= NANOSECONDS for session in sessions)
+        return any(min(until, session.close_ns) > max(since, session.open_ns) for session in sessions)

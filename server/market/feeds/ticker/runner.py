@@ -104,7 +104,7 @@ class Ticker:
     async def _send(self, placed: list[Placed]) -> None:
         parts = self._parts
         await self._resolved(exchange_date(placed[0].event_time))
-        parts.outages.heard(placed[0].event_time)
+        parts.outages.heard(item.event_time for item in placed)
         directory = parts.directory
         await parts.writer.send(directory.instruments(ticks_of(placed)), directory.instruments(depths_of(placed)))
         self._ticked_at = parts.clock.monotonic()
