@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
+from typing import Protocol
 
 import numpy as np
 from google.protobuf.message import Message
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 
 from server.domain.options.arrays import BoolArray, FloatArray, floats
 from server.domain.options.black76 import Contracts, price
-from server.domain.options.forward import ForwardSource
+from server.domain.options.forward import Forward, ForwardSource
 from server.domain.options.greeks import NAMES as GREEKS
 from server.domain.options.moneyness import ladder_levels, moneyness_label
 from server.domain.options.open_interest import open_interest_change
 from server.domain.options.premium import premium
 from server.domain.options.put_call_ratio import put_call_ratios
 from server.domain.options.smile import Smile
+from server.market.chain_liquidity import best_level_liquidity
 from server.market.chains import LiveChain, prices, quantities
 from server.market.records import ABSENT, CONTRACT_LISTED, CONTRACT_STALE, CONTRACT_WITHHELD
 from strikeline.v1 import option_pb2 as pb
@@ -44,7 +46,36 @@ _PRICES = ("last_price", "bid_price", "ask_price")
 _COUNTS = ("bid_quantity", "ask_quantity", "volume", "open_interest", "exchange_oi_change")
 
 
-def basis_fields(chain: LiveChain) -> dict[str, float | int]:
+class Basis(Protocol):
+    """What options of an expiry are valued with, such as a `LiveChain`. None is not known."""
+
+    @property
+    def spot(self) -> float | None:
+        """Rupees."""
+        ...
+
+    @property
+    def forward(self) -> Forward | None:
+        """The forward and its source."""
+        ...
+
+    @property
+    def rate(self) -> float | None:
+        """Fraction a year."""
+        ...
+
+    @property
+    def dividend_yield(self) -> float | None:
+        """Fraction a year."""
+        ...
+
+    @property
+    def years(self) -> float | None:
+        """Time to expiry."""
+        ...
+
+
+def basis_fields(chain: Basis) -> dict[str, float | int]:
     """What a chain is valued with, as fields that OptionChain, ExpiryMetrics and ValuationBasis have in common."""
     fields: dict[str, float | int | None] = {
         "model": pb.PRICING_MODEL_BLACK_76,
@@ -67,7 +98,7 @@ def fill(message: Message, fields: Mapping[str, float | int]) -> None:
         setattr(message, name, value)
 
 
-def greeks_reference(chain: LiveChain) -> pb.GreeksReference.ValueType:
+def greeks_reference(chain: Basis) -> pb.GreeksReference.ValueType:
     """What the chain's Greeks are with respect to."""
     if chain.spot is not None:
         return pb.GREEKS_REFERENCE_SPOT
@@ -194,6 +225,7 @@ class _Side:
         self._times: list[int] = rows["event_time"].tolist()
         self._numbers = _by_row({**{name: prices(rows[name]) for name in _PRICES}, **derived})
         self._greeks = _by_row({name: rows[name] for name in GREEKS})
+        self._liquidity = _by_row(best_level_liquidity(rows))
         self._counts = _by_row({**{name: rows[name] for name in _COUNTS}, "oi_change": _oi_change(rows)})
 
     @classmethod
@@ -217,6 +249,7 @@ class _Side:
         fill(quote, _known(self._numbers, place))
         fill(quote, _known(self._counts, place))
         fill(quote.greeks, _known(self._greeks, place))
+        fill(quote.liquidity, _known(self._liquidity, place))
         time = self._times[place]
         if time != ABSENT:
             quote.event_time.seconds, quote.event_time.nanos = divmod(time, NANOSECONDS)

@@ -6835,7 +6835,8 @@ class OptionLiquidity(betterproto2.Message):
 
     score: "float | None" = betterproto2.field(6, betterproto2.TYPE_DOUBLE, optional=True)
     """
-    0 (no trade) to 100: HIGH from 80, MEDIUM from 60, LOW from 40, else ILLIQUID.
+    0 (no trade) to 100: HIGH from 80, MEDIUM from 60, LOW from 40, else ILLIQUID. Absent in live chains, which know the best level only:
+    AnalyzeDepth has it.
     """
 
 

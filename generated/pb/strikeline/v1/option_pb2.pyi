@@ -417,7 +417,9 @@ class OptionLiquidity(_message.Message):
     microprice: _builtins.float
     """Middle of the best prices weighted by the size of the other side, rupees."""
     score: _builtins.float
-    """0 (no trade) to 100: HIGH from 80, MEDIUM from 60, LOW from 40, else ILLIQUID."""
+    """0 (no trade) to 100: HIGH from 80, MEDIUM from 60, LOW from 40, else ILLIQUID. Absent in live chains, which know the best level only:
+    AnalyzeDepth has it.
+    """
     def __init__(
         self,
         *,
