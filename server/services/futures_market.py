@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Final, Protocol
 
 from server.domain.calendar import MarketCalendar, calendar_of, exchange_date, to_nanoseconds
-from server.domain.errors import FieldViolation, NotFound
+from server.domain.errors import FailedPrecondition, FieldViolation, NotFound
 from server.domain.expiries import earliest_expiry
 from server.domain.futures import FutureQuote
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.prices import SCALE
-from server.domain.symbols import canonical_underlying, index_key
+from server.domain.symbols import index_key
 from server.market.hub.feed import FeedState
 from server.market.hub.quotes import Quote
+from server.services.listed_expiries import symbol_of, unknown_underlying
 from server.store.instruments import ContractFilter, InstrumentStore
 from server.store.newest_bars import NewestBar, NewestBars
 
@@ -121,8 +122,12 @@ class FuturesMarket:
         self._calendars = calendars
 
     async def view(self, underlying: str, as_of: int | None) -> FuturesView:
-        """The futures now, or as they were known at `as_of`. Raises NotFound without one in force."""
-        name = underlying_name(underlying)
+        """The futures now, or as they were known at `as_of`.
+
+        Of the past, contracts of which nothing was known are left out, unless that is so of all. Raises NotFound
+        without one in force, FailedPrecondition (MARKET_TIME_UNKNOWN) when nothing says what time it is.
+        """
+        name = symbol_of(underlying)
         if as_of is not None:
             return await self._past(name, as_of)
         market_time = self._live.market_time()
@@ -135,8 +140,8 @@ class FuturesMarket:
         """
         at = instant or self._live.market_time()
         if at:
-            return await self._contracts(underlying_name(underlying), at)
-        view = await self._latest(underlying_name(underlying))
+            return await self._contracts(symbol_of(underlying), at)
+        view = await self._latest(symbol_of(underlying))
         return tuple(future.instrument for future in view.listed)
 
     async def _present(self, name: str, now: int) -> FuturesView:
@@ -160,7 +165,7 @@ class FuturesMarket:
         underlying = await self._underlying(name)
         seen = await self._stored(contracts, _END_OF_TIME)
         if not seen:
-            raise no_futures(name)
+            raise FailedPrecondition("no tick has come and no bar is stored", reason="MARKET_TIME_UNKNOWN")
         as_of = max(item.time for item in seen.values())
         return self._view_of_bars(
             name, as_of, _in_force(contracts, as_of), underlying, {**await self._stored(underlying, as_of), **seen}
@@ -170,23 +175,23 @@ class FuturesMarket:
         self,
         name: str,
         as_of: int,
-        contracts: Iterable[Instrument],
+        contracts: Sequence[Instrument],
         underlying: Sequence[Instrument],
         seen: Mapping[int, Sighting],
     ) -> FuturesView:
-        listed = tuple(ListedFuture(item, seen[item.instrument_id]) for item in contracts if item.instrument_id in seen)
-        if not listed:
-            raise no_futures(name)
-        stale = _newest_day(listed, as_of) != exchange_date(as_of)
+        known = [item for item in contracts if item.instrument_id in seen]
+        listed = tuple(ListedFuture(item, seen.get(item.instrument_id)) for item in known or contracts)
+        stale = not known or _newest_day(listed, as_of) != exchange_date(as_of)
         return FuturesView(name, as_of, stale, listed, _spot(underlying, seen, listed, as_of))
 
     async def _contracts(self, name: str, instant: int | None) -> tuple[Instrument, ...]:
         on = None if instant is None else earliest_expiry(instant)
         wanted = ContractFilter(name, kind=InstrumentKind.FUTURE, on=on)
-        page = await self._instruments.derivative_contracts(wanted, _MOST_CONTRACTS)
-        if not page.items:
-            raise no_futures(name)
-        return page.items
+        found = (await self._instruments.derivative_contracts(wanted, _MOST_CONTRACTS)).items
+        if not found:
+            ever = await self._instruments.derivative_contracts(replace(wanted, on=None), 1)
+            raise no_futures(name) if ever.items else unknown_underlying(name)
+        return found
 
     async def _underlying(self, name: str) -> list[Instrument]:
         return await self._instruments.by_keys([index_key(name) or f"NSE:{name}"])
@@ -210,16 +215,8 @@ class FuturesMarket:
         return seen
 
 
-def underlying_name(text: str) -> str:
-    """The canonical name of an underlying. Raises NotFound for a text that is none."""
-    try:
-        return canonical_underlying(text)
-    except ValueError as error:
-        raise no_futures(text) from error
-
-
 def no_futures(underlying: str) -> NotFound:
-    """The error for an underlying without futures in force."""
+    """The error for an underlying whose futures are all over, or were not listed yet."""
     return NotFound(
         f"no futures of {underlying} are in force",
         reason="RESOURCE_NOT_FOUND",

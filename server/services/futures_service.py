@@ -20,8 +20,9 @@ from server.services.converters_futures import (
     summary_message,
     term_structure_message,
 )
-from server.services.futures_market import FuturesMarket, underlying_name
+from server.services.futures_market import FuturesMarket
 from server.services.futures_signals import SignalQuery, SignalSeries
+from server.services.listed_expiries import symbol_of
 from server.services.market_data_service import subscriber_of, timeframe_of
 from server.services.requests import SERIES_SIZE, find_instruments, page_size
 from server.services.times import datetime_of
@@ -75,7 +76,7 @@ class FuturesService:
             end=None if end is None else to_datetime(end),
             market_time=to_datetime(now) if now else None,
         )
-        name = underlying_name(request.underlying)
+        name = symbol_of(request.underlying)
         threshold = request.threshold_percent if request.HasField("threshold_percent") else SIGNAL_THRESHOLD
         query = SignalQuery(name, contracts, bars, threshold)
         page = await self._signals.page(query, page_size(request.page_size, SERIES_SIZE), request.page_token)
@@ -107,7 +108,7 @@ class FuturesService:
         """The named contracts by expiry, or those in force. Raises NotFound or InvalidArgument."""
         if not named:
             return await self._market.in_force(underlying, instant)
-        name, found = underlying_name(underlying), await find_instruments(self._instruments, named, "instruments")
+        name, found = symbol_of(underlying), await find_instruments(self._instruments, named, "instruments")
         for place, instrument in enumerate(found):
             if instrument.kind is not InstrumentKind.FUTURE or instrument.underlying != name:
                 raise InvalidArgument.of(f"instruments[{place}]", f"is no future of {name}")

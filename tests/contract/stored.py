@@ -13,6 +13,18 @@ FROM instruments, generate_series(0, 9) AS n,
 WHERE key = 'NSE:INFY'
 """
 
+FUTURES = """
+INSERT INTO bars_1m (instrument_id, open_time, open, high, low, close, open_interest, partial, closed,
+    first_time, first_row, last_time, last_row, cumulative_max, cumulative_before)
+SELECT instrument_id, start, 26000 + n, 26000 + n, 26000 + n, 26000 + n,
+    CASE kind WHEN 'FUTURE' THEN 5000 + 50 * n END, false, true,
+    extract(epoch FROM start)::bigint * 1000000000, n, extract(epoch FROM start)::bigint * 1000000000 + 1, n,
+    1000 * (n + 1), 1000 * n
+FROM instruments, generate_series(0, 14) AS n,
+    LATERAL (SELECT timestamptz '2029-12-24 03:45:00Z' + n * interval '1 minute' AS start) AS minute
+WHERE key IN ('NFO:NIFTY29DECFUT', 'NSE:NIFTY 50')
+"""
+
 CANDLES = """
 INSERT INTO m2m_candles (strategy, account, open_time, open, high, low, close, leg_count, first_time, last_time)
 SELECT number, account, timestamptz '2025-11-03 03:45:00Z' + n * interval '1 minute',
@@ -33,3 +45,10 @@ def store_candles(database: TestDatabase, strategy: str) -> None:
     """Ten minutes of a strategy from 2025-11-03 03:45 UTC; minute n closes at n ten-thousandths of a rupee."""
     with database.connect() as connection:
         connection.execute(CANDLES, (strategy,))
+
+
+def store_futures(database: TestDatabase) -> None:
+    """A quarter of an hour of the NIFTY future and its index, on the morning of the future's last day."""
+    with database.connect() as connection:
+        connection.execute(FUTURES)
+        connection.execute("INSERT INTO rollup_dirty (bucket) VALUES (timestamptz '2029-12-24 03:45:00Z')")

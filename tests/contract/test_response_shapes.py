@@ -16,7 +16,7 @@ from server.contract.testing.examples import example_of
 from server.contract.testing.fixtures import *  # noqa: F403
 from server.contract.testing.http_calls import http_request
 from server.contract.testing.world import World
-from tests.contract.stored import store_candles
+from tests.contract.stored import store_candles, store_futures
 from tests.support.databases import TestDatabase
 
 USES = ("method",)
@@ -29,6 +29,7 @@ NAMES = {str: "string", bool: "boolean", int: "number", float: "number", type(No
 def _candles(world: World, contract_database: TestDatabase) -> None:
     """Something to list."""
     store_candles(contract_database, world.strategy)
+    store_futures(contract_database)
 
 
 def shape(value: object, path: str = "") -> Iterator[str]:

@@ -146,6 +146,12 @@ class Folder:
         """The newest bar of a retained instrument; None before its first minute."""
         return self._series[instrument].newest(closed_only=closed_only)
 
+    def minutes(self, instrument: int) -> list[BarRow]:
+        """The known minutes of a retained instrument's previous and present bar, in ascending order."""
+        series = self._series[instrument]
+        buckets = (bucket for bucket in (series.previous, series.current) if bucket is not None)
+        return [bucket.minutes[start] for bucket in buckets for start in sorted(bucket.minutes)]
+
     def complete(self, piece: BarRow) -> None:
         """Fills in a minute that was stored before its instrument was retained; one that came since is newer."""
         series = self._series[piece.instrument]
@@ -176,7 +182,7 @@ class Folder:
             bucket = self._bucket(series, row)
             if bucket is None:
                 continue
-            if bucket is not before and before is not None and not before.closed:
+            if series.current is not before and before is not None and not before.closed:
                 before.closed = True
                 changed[(row.instrument, before.start)] = before
             bucket.minutes[row.open_time] = row

@@ -38,6 +38,11 @@ class Tape:
         if known is None or known[1] is None:
             self.note(row)
 
+    def adopt(self, other: Tape, instrument: int, before: int) -> None:
+        """Takes over what another tape knows of bars that begin before an instant."""
+        ends = self._ends.setdefault(instrument, {})
+        ends |= {start: end for start, end in other._ends.get(instrument, {}).items() if start < before}
+
     def forget(self, instrument: int) -> None:
         """Nobody wants the contract any more, or its bars begin anew."""
         self._ends.pop(instrument, None)

@@ -22,7 +22,7 @@ from server.market.hub.signal_series import SignalSeries
 from server.market.hub.signal_wire import encode_signal
 from server.market.hub.streams import Stream, check_held, pages
 from server.market.hub.wire import EnvelopeLayout
-from server.market.records import BAR
+from server.market.records import BAR, BAR_CLOSED
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import futures_requests_pb2
 
@@ -112,16 +112,11 @@ class SignalsTopic:
             series = await self._series_at(stream, after[slot], items)
             async for page in pages(stream, after[slot], until[slot]):
                 entries = [log_pb2.BarsEntry.FromString(payloads[0]) for _, payloads in page]
-                chunks = [chunk for entry in entries for chunk in self._replayed(series, entry, items)]
+                chunks = [self._encoded(series, row) for entry in entries for row in _applied(series, entry, items)]
                 position = replace(position, slot, page[-1][0])
                 if chunks:
                     moment = Moment.of(-1, position, entries[-1].market_time)
                     yield Frame(None, b"".join(chunks), len(chunks), moment)
-
-    def _replayed(self, series: SignalSeries, entry: log_pb2.BarsEntry, items: ItemSet) -> list[bytes]:
-        bars = np.frombuffer(entry.bars, BAR)
-        rows = series.apply(entry, _rows(bars[items.contains(bars["instrument"])]))
-        return [self._encoded(series, row) for row in rows]
 
     async def _series_at(self, stream: Stream, place: EntryId, items: ItemSet) -> SignalSeries:
         """The contracts' bars as they were at a place of a slot, so that what follows can be told again."""
@@ -134,24 +129,27 @@ class SignalsTopic:
         return series
 
     async def _rewind(self, series: SignalSeries, items: ItemSet, entry: log_pb2.BarsEntry) -> None:
-        """Fills an empty series with the bars as they stood behind an entry.
+        """Fills an empty series with the bars as they stood behind an entry: from the database and from memory.
 
-        The entry's own minute is left out: it is stored as it ended, and comes again with its end at the latest.
+        The entry's own minute is known as it ended: what follows says how it came to that.
         """
         numbers, minute = items.numbers.tolist(), entry.market_time // MINUTE_NS * MINUTE_NS
         if not numbers or not entry.market_time:
             return
         pieces = await self._sources.history.pieces(numbers, entry.market_time, series.folder.timeframe.name)
-        series.take(entry.run, entry.market_time, [row for row in pieces if row.open_time < minute])
-        series.apply(entry, ())
+        pieces += [row for instrument in numbers for row in self._series.folder.minutes(instrument)]
+        earlier = sorted((row for row in pieces if row.open_time <= minute), key=lambda row: row.open_time)
+        series.take(entry.run, entry.market_time, [_running(row, minute) for row in earlier])
+        _applied(series, entry, items)
         await self._read_earlier(series, numbers, entry.market_time)
+        for instrument in numbers:
+            series.tape.adopt(self._series.tape, instrument, _start(series, instrument, entry.market_time))
 
     async def _read_earlier(self, series: SignalSeries, numbers: list[int], market_time: int) -> None:
         """Notes the stored bars before the present ones."""
+        timeframe = series.folder.timeframe.name
         for instrument in numbers:
-            present = series.folder.newest(instrument, closed_only=False)
-            start = market_time + 1 if present is None else present.open_time
-            timeframe = series.folder.timeframe.name
+            start = _start(series, instrument, market_time)
             for row in await self._sources.history.before(instrument, start, timeframe, _EARLIER_BARS):
                 series.tape.complete(row)
 
@@ -173,6 +171,23 @@ class SignalsTopic:
     def _is_newest(self, row: BarRow) -> bool:
         newest = self._series.newest(row.instrument)
         return newest is None or row.open_time >= newest.open_time
+
+
+def _applied(series: SignalSeries, entry: log_pb2.BarsEntry, items: ItemSet) -> list[BarRow]:
+    """Takes an entry into a series of some contracts. -> the bars whose signal it changed."""
+    bars = np.frombuffer(entry.bars, BAR)
+    return series.apply(entry, _rows(bars[items.contains(bars["instrument"])]))
+
+
+def _running(row: BarRow, minute: int) -> BarRow:
+    """The row, not closed when it is of that minute."""
+    return row._replace(flags=row.flags & ~BAR_CLOSED) if row.open_time == minute else row
+
+
+def _start(series: SignalSeries, instrument: int, market_time: int) -> int:
+    """When the present bar begins; without one, the next instant."""
+    present = series.folder.newest(instrument, closed_only=False)
+    return market_time + 1 if present is None else present.open_time
 
 
 def _just_before(place: EntryId) -> EntryId:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from server.contract.methods import Method
 from server.contract.testing.examples import (
     accounts,
+    futures,
     instruments,
     market_data,
     option_pricing,
@@ -20,6 +21,7 @@ from server.contract.testing.examples.example import Example, smallest
 
 TABLES = (
     accounts.EXAMPLES,
+    futures.EXAMPLES,
     instruments.EXAMPLES,
     market_data.EXAMPLES,
     option_pricing.EXAMPLES,
