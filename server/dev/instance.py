@@ -24,7 +24,9 @@ SETTINGS = """\
 listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = ''
-shared_preload_libraries = 'timescaledb'
+shared_preload_libraries = 'timescaledb,pg_stat_statements'
+log_min_duration_statement = '1s'
+log_lock_waits = on
 timescaledb.telemetry_level = off
 # The Apache edition has no jobs, and a scheduler in a database would hinder CREATE DATABASE … TEMPLATE.
 timescaledb.max_background_workers = 0
@@ -158,6 +160,7 @@ class Instance:
         with psycopg.connect(f"{url}/{DATABASE}", autocommit=True, connect_timeout=10) as connection:
             connection.execute("SET client_min_messages = error")
             connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+            connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
 
     def _redis_runs(self, port: int) -> bool:
         """Whether it is ours that answers there: somebody else's has another folder."""

@@ -47,6 +47,18 @@ def test_it_runs_until_its_last_user_leaves(home):
 
 
 @pytest.mark.stack
+def test_statements_are_counted_and_slow_ones_logged(home):
+    urls = home.start()
+
+    with psycopg.connect(urls.database_url, connect_timeout=5) as connection:
+        connection.execute("SELECT 'counted'")
+        counted = connection.execute("SELECT calls FROM pg_stat_statements WHERE query LIKE 'SELECT $%'").fetchall()
+        slow = connection.execute("SHOW log_min_duration_statement").fetchone()
+
+    assert (len(counted) > 0, slow) == (True, ("1s",))
+
+
+@pytest.mark.stack
 def test_a_kept_instance_outlives_its_users(home, capsys):
     assert main(["up", "--instance", INSTANCE]) == 0
     urls = home.urls()
