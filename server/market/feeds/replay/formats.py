@@ -11,12 +11,15 @@ from server.market.feeds.contracts import Contract
 from server.market.feeds.replay import atm_options
 from server.market.feeds.replay.atm_options import AtmOptionFile
 from server.market.feeds.replay.bars import BarColumns, open_bars
+from server.market.feeds.replay.chain_days import DAY_COLUMNS, ChainDays
 from server.market.feeds.replay.chain_tables import (
     PAGE_COLUMNS,
     SNAPSHOT_COLUMNS,
     ChainPages,
     ChainSnapshots,
 )
+from server.market.feeds.replay.day_file import open_day_file
+from server.market.feeds.replay.day_formats import format_of
 from server.market.feeds.replay.json_files import recognise_json
 from server.market.feeds.replay.paths import ReplayPath
 from server.market.feeds.replay.recording import InstrumentFile, Recording, ReplayContext
@@ -71,8 +74,17 @@ def _chain_pages(header: Header, file: ReplayPath, context: ReplayContext) -> Re
     return ChainPages(file.path, _only(file, context).key, "expiry" in header, context)
 
 
+def _chain_days(header: Header, file: ReplayPath, context: ReplayContext) -> Recording | None:
+    return ChainDays(file.path, _only(file, context).key, context) if set(header) >= DAY_COLUMNS else None
+
+
 def _chain_snapshots(header: Header, file: ReplayPath, context: ReplayContext) -> Recording | None:
     return ChainSnapshots(file.path, context) if set(header) >= SNAPSHOT_COLUMNS else None
+
+
+def _day_file(header: Header, file: ReplayPath, context: ReplayContext) -> Recording | None:
+    layout = format_of(header)
+    return None if layout is None else open_day_file(file, layout, context)
 
 
 def _bars(header: Header, file: ReplayPath, context: ReplayContext) -> Recording | None:
@@ -115,6 +127,8 @@ _CSV_FORMATS: Final[tuple[Callable[[Header, ReplayPath, ReplayContext], Recordin
     _atm_options,
     _chain_pages,
     _chain_snapshots,
+    _chain_days,
+    _day_file,
     _bars,
     _ticks,
 )
