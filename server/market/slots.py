@@ -28,6 +28,7 @@ from server.store.worker_state import CheckpointStore, Lease, LeaseLost, LeaseSt
 _LOG = logging.getLogger(__name__)
 _READ_COUNT = 64
 _IDLE_BLOCK = 0.2
+_COMMITTING_BLOCK = 0.02
 WORK_SHARE = 2.0
 """The usual share of work between commits."""
 
@@ -53,7 +54,8 @@ class SlotTiming:
     """Durations in seconds, as in the settings of the same names.
 
     A commit is followed by at least `work_share` times its own duration of work, so that a slow database slows reading,
-    and a slot whose commits are large commits less often.
+    and a slot whose commits are large commits less often. `aside`: entries are worked on while a commit is under way,
+    which a stage allows that forgets what has changed as soon as it gives its sections.
     """
 
     lease_duration: float
@@ -61,6 +63,7 @@ class SlotTiming:
     commit_interval: float
     checkpoint_interval: float
     work_share: float = WORK_SHARE
+    aside: bool = False
 
 
 class SlotState(StrEnum):
@@ -193,6 +196,16 @@ class SlotRunner:
         return self._timing
 
 
+@dataclass(frozen=True)
+class _Commit:
+    """What is to be committed: a base or a delta with everything up to a position."""
+
+    full: bool
+    payload: bytes
+    position: str
+    started: float
+
+
 class _Work:
     """One tenure of a slot: from the committed state until the lease ends."""
 
@@ -206,14 +219,26 @@ class _Work:
         self._dirty = False
         self._next_commit = 0.0
         self._next_base = 0.0
+        self._committing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        await self._restore()
-        self._slot.state = SlotState.RUNNING
-        while not self._stopping.is_set():
-            await self._step()
-        if self._dirty:
-            await self._commit()
+        try:
+            await self._restore()
+            self._slot.state = SlotState.RUNNING
+            while not self._stopping.is_set():
+                await self._step()
+            if self._committing is not None:
+                await self._committing
+            if self._dirty:
+                await self._write(self._taken())
+        finally:
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        """No commit goes on after the tenure."""
+        if self._committing is not None:
+            self._committing.cancel()
+            await asyncio.gather(self._committing, return_exceptions=True)
 
     async def _restore(self) -> None:
         found = await self._slot.ports.checkpoints.load(self._slot.name)
@@ -251,32 +276,49 @@ class _Work:
             meter.gauge(
                 "strikeline_worker_lag_seconds", clock.wall() - entries[-1].appended_at / 1e9, slot=self._slot.name
             )
-        if self._dirty and clock.monotonic() >= self._next_commit:
-            await self._commit()
+        await self._commit_when_due()
 
     def _block_ms(self) -> int:
         left = self._next_commit - self._slot.ports.clock.monotonic() if self._dirty else _IDLE_BLOCK
-        return max(1, int(min(left, _IDLE_BLOCK) * 1000))
+        least = _COMMITTING_BLOCK if self._committing is not None else 0.001
+        return int(max(least, min(left, _IDLE_BLOCK)) * 1000)
 
-    async def _commit(self) -> None:
-        ports, timing = self._slot.ports, self._slot.timing
-        started = ports.clock.monotonic()
+    async def _commit_when_due(self) -> None:
+        if self._committing is not None:
+            if not self._committing.done():
+                return
+            self._committing.result()
+            self._committing = None
+        if not self._dirty or self._slot.ports.clock.monotonic() < self._next_commit:
+            return
+        commit = self._taken()
+        if self._slot.timing.aside:
+            self._committing = asyncio.create_task(self._write(commit), name=f"commit of {self._slot.name}")
+        else:
+            await self._write(commit)
+
+    def _taken(self) -> _Commit:
+        started = self._slot.ports.clock.monotonic()
         full = not self._has_base or started >= self._next_base
-        payload = checkpoints.pack(self._stage.sections(full=full))
-        save = ports.checkpoints.save_base if full else ports.checkpoints.save_delta
+        self._dirty = False
+        return _Commit(full, checkpoints.pack(self._stage.sections(full=full)), self._position, started)
+
+    async def _write(self, commit: _Commit) -> None:
+        ports, timing = self._slot.ports, self._slot.timing
+        save = ports.checkpoints.save_base if commit.full else ports.checkpoints.save_delta
 
         async def work(transaction: Transaction) -> int:
             await ports.leases.check(transaction, self._lease)
             rows = await self._stage.save(transaction)
-            await save(transaction, self._slot.name, self._position, payload)
+            await save(transaction, self._slot.name, commit.position, commit.payload)
             return rows
 
         rows = await ports.database.run(work)
         self._stage.saved()
-        self._has_base, self._dirty, self._slot.position = True, False, self._position
+        self._has_base, self._slot.position = True, commit.position
         ended = ports.clock.monotonic()
-        self._next_commit = ended + max(timing.commit_interval, timing.work_share * (ended - started))
-        if full:
+        self._next_commit = ended + max(timing.commit_interval, timing.work_share * (ended - commit.started))
+        if commit.full:
             self._next_base = ended + timing.checkpoint_interval
-        ports.meter.observe("strikeline_worker_commit_seconds", ended - started, slot=self._slot.name)
+        ports.meter.observe("strikeline_worker_commit_seconds", ended - commit.started, slot=self._slot.name)
         ports.meter.count("strikeline_worker_rows_total", rows, slot=self._slot.name)

@@ -169,7 +169,14 @@ class Worker:
             return ChainsStage(SessionTable(self._calendars), rules, reference, minutes, self._meter)
 
         return [
-            self._slot(chains_slot(shard), make_stage, [shard], f"chains:{shard}", work_share=_CHAINS_WORK_SHARE)
+            self._slot(
+                chains_slot(shard),
+                make_stage,
+                [shard],
+                f"chains:{shard}",
+                work_share=_CHAINS_WORK_SHARE,
+                aside=True,
+            )
             for shard in range(settings.tick_shards)
         ]
 
@@ -197,7 +204,9 @@ class Worker:
         make_stage: Callable[[], Stage],
         shards: Sequence[int],
         output: str,
+        *,
         work_share: float = WORK_SHARE,
+        aside: bool = False,
     ) -> SlotRunner:
         settings = self._settings
         return SlotRunner(
@@ -219,6 +228,7 @@ class Worker:
                 settings.commit_interval,
                 settings.checkpoint_interval,
                 work_share,
+                aside,
             ),
         )
 

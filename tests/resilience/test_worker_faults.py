@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from server.market.slots import SlotTiming
 from server.store.market_log import OutputLog, id_key
 from server.store.worker_state import CheckpointStore
 from tests.integration.worker.conftest import LogFeed
-from tests.resilience.worker_faults import Crash, Fuse, Fuses, dying_slot
+from tests.resilience.worker_faults import TIMING, Crash, Fuse, Fuses, dying_slot
 from tests.resilience.worker_market import (
     announce,
     bars_stage,
@@ -43,7 +44,9 @@ async def stages(worker_db):
     return {"bars-0": await bars_stage(worker_db), "m2m-0": await m2m_stage(worker_db)}
 
 
-async def run_with_crashes(slot: str, make_stage, log, output, database, fuses: Fuses, last: str) -> None:
+async def run_with_crashes(
+    slot: str, make_stage, log, output, database, fuses: Fuses, last: str, timing: SlotTiming = TIMING
+) -> None:
     """Starts the slot again after each crash, until it has committed the whole log."""
     checkpoints = CheckpointStore(database)
 
@@ -52,7 +55,7 @@ async def run_with_crashes(slot: str, make_stage, log, output, database, fuses: 
 
     async with asyncio.timeout(60):
         while not await done():
-            runner = dying_slot(slot, make_stage, log, output, database, fuses)
+            runner = dying_slot(slot, make_stage, log, output, database, fuses, timing)
             running = asyncio.create_task(runner.run())
             while not running.done() and not await done():
                 await asyncio.sleep(0.005)

@@ -100,12 +100,12 @@ def dying_slot(
     output: OutputLog,
     database: Database,
     fuses: Fuses,
-    owner: str = "worker-a",
+    timing: SlotTiming = TIMING,
 ) -> SlotRunner:
     ports = SlotPorts(
         DyingDatabase(database, fuses),  # type: ignore[arg-type]
-        LeaseStore(database), CheckpointStore(database), NoMeter(), SystemClock(), owner,
+        LeaseStore(database), CheckpointStore(database), NoMeter(), SystemClock(), "worker-a",
     )  # fmt: skip
     return SlotRunner(
-        name, make_stage, DyingReader(LogReader(log, [0]), fuses), DyingOutput(output, fuses), ports, TIMING
+        name, make_stage, DyingReader(LogReader(log, [0]), fuses), DyingOutput(output, fuses), ports, timing
     )

@@ -32,6 +32,9 @@ from server.market.telemetry import Meter, NoMeter
 from server.store.database import Transaction
 from strikeline.internal.v1.log_pb2 import ChainKey, ChainsEntry, ChainState
 
+_MINUTES_AT_ONCE = 40
+"""Minutes of chains that are handed to the database at a time: turning more into rows would stop the event loop."""
+
 Rows = NDArray[np.void]
 Ids = NDArray[np.int32]
 Mask = NDArray[np.bool_]
@@ -73,6 +76,7 @@ class ChainsStage:
         self._states: dict[int, ChainState] = {}
         self._changed: dict[int, ChainKey | None] = {}
         self._unsaved: list[MinuteChain] = []
+        self._saving: list[MinuteChain] = []
         self._segments: list[Segment] = []
         self._outcome = _Outcome()
 
@@ -114,20 +118,23 @@ class ChainsStage:
         return self._published(entry)
 
     async def save(self, transaction: Transaction) -> int:
-        """Writes the minutes that are over. -> how many rows."""
-        return await self._output.save_minutes(transaction, self._unsaved) if self._unsaved else 0
+        """Writes the minutes that were over when `sections` was called. -> how many rows."""
+        written = 0
+        for first in range(0, len(self._saving), _MINUTES_AT_ONCE):
+            written += await self._output.save_minutes(transaction, self._saving[first : first + _MINUTES_AT_ONCE])
+        return written
 
     def saved(self) -> None:
         """Rows and sections are committed."""
-        self._unsaved = []
-        self._changed.clear()
-        self._quotes.forget_changes()
-        self._books.forget_changes()
-        self._minutes.forget_changes()
+        self._saving = []
 
     def sections(self, *, full: bool) -> Mapping[str, bytes]:
-        """Checkpoint sections: everything, or what changed since `saved`; small ones are always whole."""
-        return {
+        """Checkpoint sections: everything, or what changed since the last ones; small ones are always whole.
+
+        They count as kept elsewhere from now on, and entries may follow before they are: a stage whose commit fails
+        is thrown away.
+        """
+        sections = {
             "quotes": self._quotes.snapshot(full=full),
             "books": self._books.snapshot(full=full),
             "minutes": self._minutes.snapshot(full=full),
@@ -135,6 +142,12 @@ class ChainsStage:
             "chains": self._table.dump(),
             "published": pack_entries(self._newest(full=full)),
         }
+        self._saving, self._unsaved = [*self._saving, *self._unsaved], []
+        self._changed.clear()
+        self._quotes.forget_changes()
+        self._books.forget_changes()
+        self._minutes.forget_changes()
+        return sections
 
     def restore(self, sections: Mapping[str, bytes]) -> None:
         """Takes over the sections of a checkpoint: the base, then each delta."""
