@@ -86,6 +86,24 @@ def test_a_page_that_shows_no_open_interest_says_that_there_is_none(
     assert context.report.without_price["NIFTY_x.csv"] == 1
 
 
+def test_a_contract_that_the_next_page_leaves_out_has_no_open_interest_then(
+    tmp_path: Path, context: ReplayContext
+) -> None:
+    def row(time: str, strike: str) -> str:
+        return f"2019-07-18T{time},2019-07-25,4725,,,,1703.95,,,,,,{strike},,,,,,0.10,,16,,1275,11331.05"
+
+    path = write(
+        tmp_path, "NIFTY_x.csv", PAGE, row("09:16", "9650"), row("09:16", "9700"), row("09:31", "9700"),
+        row("09:46", "9650"),
+    )  # fmt: skip
+
+    ticks = read(path, context)
+
+    assert ticks["NFO:NIFTY19JUL9650CE"]["open_interest"].tolist() == [4_725, 0, 4_725]
+    assert ticks["NFO:NIFTY19JUL9650CE"]["last_price"].tolist() == [17_039_500, ABSENT, 17_039_500]
+    assert ticks["NFO:NIFTY19JUL9700CE"]["open_interest"].tolist() == [4_725, 4_725, 0]
+
+
 def test_open_interest_counts_without_a_trade(tmp_path: Path, context: ReplayContext) -> None:
     path = write(
         tmp_path, "NIFTY_x.csv", PAGE, "2019-07-18T09:16,2019-07-25,4725,,,,,,,,,,9650.00,,,,,,0.10,,16,,1275,11331.05"

@@ -12,6 +12,7 @@ import numpy as np
 from server.domain.calendar import exchange_date
 from server.domain.symbols import canonical_underlying, split_key
 from server.market.feeds.replay.chain import ChainTicks, QuoteTexts
+from server.market.feeds.replay.left_out import LeftOut
 from server.market.feeds.replay.recording import ReplayContext
 from server.market.feeds.replay.source import Rows, Table
 from server.market.feeds.replay.texts import Int64s, TimeColumn
@@ -28,9 +29,10 @@ _SIDES: Final = {"call": "CE", "ce": "CE", "put": "PE", "pe": "PE"}
 class ChainPages:
     """The exchange's option-chain page, one row a strike with call and put; streamed.
 
-    Open interest is in units, volume in contracts. A page lists the whole chain: where it shows no open interest there
-    is none, which is 0, not unknown. A file of a stock has no expiry column: the page then showed the near month, so
-    that the expiry is the first monthly one on or after the day. The underlying is the file's.
+    Open interest is in units, volume in contracts. A page lists the whole chain: where it shows no open interest, or
+    leaves out a contract of the page before, there is none, which is 0, not unknown. A file of a stock has no expiry
+    column: the page then showed the near month, so that the expiry is the first monthly one on or after the day. The
+    underlying is the file's.
     """
 
     def __init__(self, path: Path, key: str, has_expiry: bool, context: ReplayContext) -> None:
@@ -40,24 +42,36 @@ class ChainPages:
         self._context = context
         self._chain = ChainTicks(path.name, context)
         self._time = TimeColumn()
+        self._left_out = LeftOut()
 
     def chunks(self) -> Iterator[Ticks]:
         """Ticks of both sides and of the underlying, snapshot by snapshot."""
-        return self._table.records(self._ticks)
+        yield from self._table.records(self._ticks)
+        yield self._left_out.finish()
 
     def _ticks(self, rows: Rows) -> Ticks:
         times = self._time(rows.columns["snapshot_ist"])
         lines = np.array(rows.lines, dtype=np.int64)
-        sides = [self._side(rows, times, lines, side, prefix) for side, prefix in (("CE", "Call"), ("PE", "Put"))]
+        expiries = self._expiries(rows, times)
+        sides = [
+            self._side(rows, times, lines, expiries, side, prefix) for side, prefix in (("CE", "Call"), ("PE", "Put"))
+        ]
         spots = self._chain.spots(self._underlying, times, lines, rows.columns["underlying"])
-        ticks = np.concatenate((spots, *sides))
+        pages = list(zip(expiries, times.tolist(), strict=True))
+        ticks = np.concatenate((self._left_out.follow(pages, lines, _shown(lines, sides)), spots, *sides))
         return ticks[np.argsort(ticks["row"], kind="stable")]
 
-    def _side(self, rows: Rows, times: Int64s, lines: Int64s, side: str, prefix: str) -> Ticks:
+    def _expiries(self, rows: Rows, times: Int64s) -> Sequence[bytes | date]:
+        if self._has_expiry:
+            return rows.columns["expiry"]
+        days = [exchange_date(time) for time in times.tolist()]
+        known = {day: self._context.rules.expiries.near_month(self._underlying, day) for day in set(days)}
+        return [known[day] for day in days]
+
+    def _side(
+        self, rows: Rows, times: Int64s, lines: Int64s, expiries: Sequence[bytes | date], side: str, prefix: str
+    ) -> Ticks:
         texts = rows.columns
-        expiries: Sequence[bytes | date] = (
-            texts["expiry"] if self._has_expiry else [exchange_date(time) for time in times.tolist()]
-        )
         numbers = [
             self._number(expiry, strike, side, time)
             for expiry, strike, time in zip(expiries, texts["StrikePrice"], times.tolist(), strict=True)
@@ -79,10 +93,9 @@ class ChainPages:
             lambda: self._chain.option(self._underlying, self._expiry(expiry), strike.decode(), side, time),
         )
 
-    def _expiry(self, said: bytes | date) -> date:
-        if isinstance(said, bytes):
-            return date.fromisoformat(said.decode().strip())
-        return self._context.rules.expiries.near_month(self._underlying, said)
+    @staticmethod
+    def _expiry(said: bytes | date) -> date:
+        return date.fromisoformat(said.decode().strip()) if isinstance(said, bytes) else said
 
 
 class ChainSnapshots:
@@ -130,6 +143,17 @@ class ChainSnapshots:
             (underlying, expiry, strike, side),
             lambda: self._chain.option(underlying, named_month_date(expiry.decode()), strike.decode(), side, time),
         )
+
+
+def _shown(lines: Int64s, sides: Sequence[Ticks]) -> list[set[int]]:
+    """The contracts of each line that have open interest."""
+    places = {line: place for place, line in enumerate(lines.tolist())}
+    shown: list[set[int]] = [set() for _ in places]
+    for ticks in sides:
+        held = ticks[ticks["open_interest"] > 0]
+        for line, number in zip(held["row"].tolist(), held["instrument"].tolist(), strict=True):
+            shown[places[line]].add(number)
+    return shown
 
 
 def named_month_date(text: str) -> date:
