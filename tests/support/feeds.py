@@ -1,5 +1,6 @@
 """Parts of feeds for tests: a clock that only tests move, a log in memory, and a calendar of 2018 to 2027."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, time
 
@@ -55,6 +56,7 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.seconds += seconds
+        await asyncio.sleep(0)
 
 
 class MemoryLog:

@@ -43,6 +43,7 @@ class Directory:
         self._shards = shards
         self._provenance = provenance
         self._ids = np.empty(0, dtype=np.int32)
+        self._seen_on = np.empty(0, dtype=np.int64)
         self.added = 0
 
     async def resolve(self, day: date) -> None:
@@ -64,6 +65,15 @@ class Directory:
             self._shards.set(instrument.instrument_id, shard_of(instrument, self._shards.shards))
         ids = [known[contract.key].instrument_id for contract in pending]
         self._ids = np.concatenate((self._ids, np.array(ids, dtype=np.int32)))
+        self._seen_on = np.concatenate((self._seen_on, np.full(len(ids), day.toordinal())))
+
+    async def seen(self, day: date, numbers: NDArray[np.int32]) -> None:
+        """Remembers that contracts were quoted on a trading day, each once a day: for runs of several days."""
+        quoted = np.unique(numbers)
+        fresh = quoted[self._seen_on[quoted] != day.toordinal()]
+        if len(fresh):
+            await self._listings.seen(day, [self._book.contracts[number] for number in fresh.tolist()])
+            self._seen_on[fresh] = day.toordinal()
 
     def instruments(self, records: NDArray[np.void]) -> NDArray[np.void]:
         """Replaces the contracts' numbers in the records by the master's, in place. All must be resolved."""

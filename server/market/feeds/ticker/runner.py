@@ -19,7 +19,7 @@ from server.market.feeds.ticker.following import Following
 from server.market.feeds.ticker.inbox import Inbox
 from server.market.feeds.ticker.listener import Listener
 from server.market.feeds.ticker.outages import OutageLog
-from server.market.feeds.writer import BatchWriter
+from server.market.feeds.writer import BatchWriter, Ticks
 from server.store.feed_runs import OutageReason
 
 _SLICE: Final = 256
@@ -103,24 +103,27 @@ class Ticker:
 
     async def _send(self, placed: list[Placed]) -> None:
         parts = self._parts
-        await self._resolved(exchange_date(placed[0].event_time))
+        ticks, depths = ticks_of(placed), depths_of(placed)
+        await self._known(ticks)
         parts.outages.heard(item.event_time for item in placed)
-        directory = parts.directory
-        await parts.writer.send(directory.instruments(ticks_of(placed)), directory.instruments(depths_of(placed)))
+        await parts.writer.send(parts.directory.instruments(ticks), parts.directory.instruments(depths))
         self._ticked_at = parts.clock.monotonic()
 
-    async def _resolved(self, day: date) -> None:
-        """Makes new instruments known; while the database is away, messages wait in the inbox."""
-        clock = self._parts.clock
-        started = clock.monotonic()
+    async def _known(self, ticks: Ticks) -> None:
+        """Makes instruments known to the master; while the database is away, messages wait in the inbox."""
+        clock, directory = self._parts.clock, self._parts.directory
+        started, day = clock.monotonic(), exchange_date(int(ticks["event_time"].max()))
         while True:
             try:
-                return await self._parts.directory.resolve(day)
+                await directory.resolve(day)
+                await directory.seen(day, ticks["instrument"])
             except Unavailable as error:
                 if clock.monotonic() - started > _GIVE_UP_SECONDS:
                     raise
                 _LOG.warning("the instrument master is away: %s", error.message)
                 await clock.sleep(1.0)
+            else:
+                return
 
     async def _idle(self) -> None:
         parts = self._parts
