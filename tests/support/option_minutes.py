@@ -57,6 +57,7 @@ def minute(
     forward: float | None = 25_040.0,
     expiry: date = EXPIRY,
     years: float = 0.04,
+    rate: float = 0.065,
     metrics: Mapping[str, float] | None = None,
 ) -> MinuteChain:
     """A minute of NIFTY's chain."""
@@ -66,7 +67,7 @@ def minute(
         open_time=nanoseconds(opened) if isinstance(opened, str) else opened,
         spot=spot,
         forward=None if forward is None else Forward(forward, ForwardSource.LISTED_FUTURE),
-        rate=0.065,
+        rate=rate,
         dividend_yield=0.0,
         years=years,
         rows=np.concatenate(rows) if rows else np.zeros(0, MINUTE_ROW),

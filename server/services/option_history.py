@@ -1,0 +1,130 @@
+"""History of options: figures of expiries over time, and the Greeks of a contract at a time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, cast
+
+from server.domain.calendar import NANOSECONDS
+from server.domain.errors import FieldViolation, InvalidArgument, NotFound
+from server.domain.instruments import Instrument, InstrumentKind
+from server.domain.options.greeks import NAMES
+from server.domain.options.time_to_expiry import SECONDS_A_YEAR, expiry_instant
+from server.market.chain_messages import basis_fields, fill, greeks_reference
+from server.market.metrics_messages import metrics_fields
+from server.services.history_requests import INSTANT, HistorySources
+from server.services.listed_expiries import now_of, symbol_of
+from server.services.market_data_service import timeframe_of
+from server.services.requests import SERIES_SIZE, find_instrument, page_size
+from server.services.times import datetime_of, timestamp, timestamp_of
+from server.store.expiry_listings import Listing
+from server.store.expiry_metrics import ExpiryMetricsStore, MetricsBucket
+from server.store.option_minutes import ContractMoment, OptionMinuteStore
+from server.store.paging import cut, decode_token, encode_token
+from server.store.records import to_datetime, to_nanoseconds
+from strikeline.v1 import option_history_pb2 as pb
+from strikeline.v1 import option_pb2
+
+_MAX_AGE: Final = timedelta(minutes=15)
+_MINUTE: Final = timedelta(minutes=1)
+_SIDES: Final = {
+    InstrumentKind.CALL: option_pb2.OPTION_TYPE_CALL,
+    InstrumentKind.PUT: option_pb2.OPTION_TYPE_PUT,
+}
+
+
+class OptionHistory:
+    """Reads what the worker stored."""
+
+    def __init__(self, sources: HistorySources, metrics: ExpiryMetricsStore, minutes: OptionMinuteStore) -> None:
+        self._sources = sources
+        self._metrics = metrics
+        self._minutes = minutes
+
+    async def list_expiry_metrics(self, request: pb.ListExpiryMetricsRequest) -> pb.ListExpiryMetricsResponse:
+        """Figures of an expiry, ascending. Raises NotFound for an underlying or an expiry that is not on record."""
+        timeframe, symbol = timeframe_of(request.timeframe), symbol_of(request.underlying)
+        listing = await self._sources.expiry(symbol, request.underlying, request.expiry)
+        start, end = self._sources.span(request)
+        size = page_size(request.page_size, SERIES_SIZE)
+        bound = ("expiryMetrics", symbol, listing.expiry, timeframe.name, request.start_time, request.end_time)
+        after = decode_token(bound, request.page_token, int)
+        if after:
+            start = to_datetime(cast(int, after[0])) + INSTANT
+        found = await self._metrics.series(
+            symbol,
+            listing.expiry,
+            timeframe,
+            self._sources.calendar(listing.exchange),
+            (start, end),
+            size + 1,
+            self._sources.market_time(),
+        )
+        items, last = cut(found, size)
+        return pb.ListExpiryMetricsResponse(
+            underlying=symbol,
+            expiry=listing.expiry.isoformat(),
+            timeframe=timeframe.name,
+            buckets=[_bucket(symbol, listing, item) for item in items],
+            next_page_token=encode_token(bound, [to_nanoseconds(last.open_time)]) if last else "",
+        )
+
+    async def get_greeks_at(self, request: pb.GetGreeksAtRequest) -> pb.OptionMoment:
+        """The last valuation of a contract in a minute that was over at a time.
+
+        Raises NotFound when there is none that is young enough.
+        """
+        instrument = await find_instrument(self._sources.instruments, request.instrument, "instrument")
+        if instrument.kind not in _SIDES or instrument.expiry is None or instrument.underlying is None:
+            raise InvalidArgument.of("instrument", "must be an option")
+        time = self._time(request)
+        age = request.max_age.ToTimedelta() if request.HasField("max_age") else _MAX_AGE
+        end = time - _MINUTE + INSTANT
+        found = await self._minutes.at(instrument.instrument_id, end - age, end)
+        if found is None:
+            raise _not_valued(instrument, time)
+        metrics = await self._metrics.at(instrument.underlying, instrument.expiry, found.open_time)
+        return _moment(instrument, found, metrics)
+
+    def _time(self, request: pb.GetGreeksAtRequest) -> datetime:
+        if request.HasField("time"):
+            return datetime_of("time", request.time)
+        return to_datetime(now_of(self._sources.clock))
+
+
+def _bucket(symbol: str, listing: Listing, bucket: MetricsBucket) -> pb.ExpiryMetricsBucket:
+    metrics = option_pb2.ExpiryMetrics(underlying=symbol, expiry=listing.expiry.isoformat())
+    fill(metrics, basis_fields(bucket))
+    fill(metrics, metrics_fields(bucket.metrics))
+    if bucket.years:
+        seconds = expiry_instant(listing.expiry) // NANOSECONDS - round(bucket.years * SECONDS_A_YEAR)
+        metrics.as_of.CopyFrom(timestamp(seconds * NANOSECONDS))
+    return pb.ExpiryMetricsBucket(open_time=timestamp_of(bucket.open_time), metrics=metrics, closed=bucket.closed)
+
+
+def _moment(instrument: Instrument, found: ContractMoment, metrics: MetricsBucket | None) -> pb.OptionMoment:
+    message = pb.OptionMoment(
+        instrument=instrument.key,
+        underlying=instrument.underlying or "",
+        expiry=instrument.expiry.isoformat() if instrument.expiry else "",
+        strike=float(instrument.strike or 0),
+        option_type=_SIDES[instrument.kind],
+        open_time=timestamp_of(found.open_time),
+        last_price=found.close,
+        open_interest=found.open_interest,
+        implied_volatility=found.figures["volatility"],
+        greeks=option_pb2.Greeks(**{name: found.figures[name] for name in NAMES}),
+    )
+    if metrics is not None:
+        fill(message.basis, basis_fields(metrics))
+        message.basis.greeks_reference = greeks_reference(metrics)
+    return message
+
+
+def _not_valued(instrument: Instrument, time: datetime) -> NotFound:
+    return NotFound(
+        f"{instrument.key} was not valued within that time before {time.isoformat()}",
+        reason="VALUATION_NOT_FOUND",
+        metadata={"instrument": instrument.key, "time": time.isoformat()},
+        violations=(FieldViolation("time", "has no valuation within max_age before it"),),
+    )

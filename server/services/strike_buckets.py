@@ -1,0 +1,90 @@
+"""Both options of a strike over one length of time, as messages."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from server.domain.options.greeks import NAMES
+from server.services.times import timestamp_of
+from server.store.bar_series import Bar
+from server.store.option_minutes import SAMPLED, OptionBucket, Sampled
+from strikeline.v1 import option_history_pb2 as pb
+from strikeline.v1 import option_pb2
+
+Change = tuple[float, float]
+"""Absolute and in per cent; NaN is absent."""
+
+_FIELDS: Final = {name: "implied_volatility" if name == "volatility" else name for name in SAMPLED}
+
+
+@dataclass(frozen=True)
+class SideBucket:
+    """One option: its bar (None: not traded) with changes of open interest, and its figures (None: not valued)."""
+
+    bar: Bar | None
+    by_day: Change | None
+    by_window: Change | None
+    figures: OptionBucket | None
+
+
+def strike_bucket(time: datetime, call: SideBucket | None, put: SideBucket | None) -> pb.StrikeBucket:
+    """A bucket that at least one side has a part in."""
+    sides = [side for side in (call, put) if side is not None]
+    valued = [side.figures for side in sides if side.figures is not None]
+    parts = [part.closed for side in sides for part in (side.bar, side.figures) if part is not None]
+    return pb.StrikeBucket(
+        open_time=timestamp_of(time),
+        spot=next((figures.spot for figures in valued if figures.spot is not None), None),
+        forward=next((figures.forward for figures in valued if figures.forward is not None), None),
+        call=None if call is None else _option(call),
+        put=None if put is None else _option(put),
+        closed=all(parts),
+    )
+
+
+def _option(side: SideBucket) -> pb.OptionBucket:
+    message = pb.OptionBucket()
+    if side.bar is not None:
+        _set_prices(message, side.bar)
+    if side.by_day is not None:
+        _set_change(message, "oi_change", side.by_day)
+    if side.by_window is not None:
+        _set_change(message, "window_oi_change", side.by_window)
+    if side.figures is not None:
+        _set_figures(message, side.figures)
+    return message
+
+
+def _set_prices(message: pb.OptionBucket, bar: Bar) -> None:
+    message.open, message.high, message.low, message.close = bar.open, bar.high, bar.low, bar.close
+    message.partial = bar.partial
+    if bar.volume is not None:
+        message.volume = bar.volume
+    if bar.open_interest is not None:
+        message.open_interest = bar.open_interest
+
+
+def _set_change(message: pb.OptionBucket, name: str, change: Change) -> None:
+    absolute, percent = change
+    if math.isfinite(absolute):
+        setattr(message, name, round(absolute))
+    if math.isfinite(percent):
+        setattr(message, f"{name}_pct", percent)
+
+
+def _set_figures(message: pb.OptionBucket, figures: OptionBucket) -> None:
+    message.samples = figures.samples
+    for name, field in _FIELDS.items():
+        getattr(message, field).CopyFrom(_sampled(figures.sampled[name]))
+    last = {name: figures.sampled[name].last for name in SAMPLED if name in NAMES} | dict(figures.second_order)
+    message.greeks.CopyFrom(option_pb2.Greeks(**last))
+    if figures.book:
+        book = {("score" if name == "liquidity_score" else name): value for name, value in figures.book.items()}
+        message.liquidity.CopyFrom(option_pb2.OptionLiquidity(**book))
+
+
+def _sampled(figure: Sampled) -> pb.SampledFigure:
+    return pb.SampledFigure(mean=figure.mean, last=figure.last, count=figure.count)
