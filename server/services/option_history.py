@@ -79,8 +79,8 @@ class OptionHistory:
             raise InvalidArgument.of("instrument", "must be an option")
         time = self._time(request)
         age = request.max_age.ToTimedelta() if request.HasField("max_age") else _MAX_AGE
-        end = time - _MINUTE + INSTANT
-        found = await self._minutes.at(instrument.instrument_id, end - age, end)
+        newest = time - _MINUTE
+        found = await self._minutes.at(instrument.instrument_id, newest - age, newest + INSTANT)
         if found is None:
             raise _not_valued(instrument, time)
         metrics = await self._metrics.at(instrument.underlying, instrument.expiry, found.open_time)
