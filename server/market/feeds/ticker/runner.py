@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 from server.domain.calendar import NANOSECONDS, MarketCalendar, exchange_date

@@ -27,7 +27,7 @@ from server.market.feeds.ticker.runner import Ticker, TickerParts, TickerTiming
 from server.market.records import TICK
 from server.store.dead_letters import DeadLetter
 from strikeline.internal.v1 import log_pb2
-from tests.support.feeds import VirtualClock, WriterParts, make_calendar
+from tests.support.feeds import WriterParts, make_calendar
 from tests.support.ticker import OPEN_SECONDS, encoded, polled
 from tests.unit.feeds.ticker.test_parts import Publisher, Records
 
