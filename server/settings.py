@@ -196,6 +196,12 @@ class Settings:
     gap_scan_interval: float = _seconds(300.0)
     """Time between two looks for gaps of the instruments that are subscribed to."""
 
+    monitor_session_ttl: float = _seconds(120.0)
+    """How long a monitor session lives that nobody streams or changes."""
+
+    monitor_sessions_per_user: int = _count(10)
+    """Most monitor sessions of one user."""
+
     drain_grace: float = _seconds(5.0)
     """Time that running calls get on shutdown."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from server.domain.errors import NotFound
 from server.domain.instruments import Instrument
@@ -30,10 +31,11 @@ class FeedSubscription:
 
 
 class FeedSubscriptionStore:
-    """Feed subscriptions of the whole system; administrators see all."""
+    """Feed subscriptions of the whole system; administrators see all. `wall` gives seconds since 1970 UTC."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, wall: Callable[[], float] = time.time) -> None:
         self._database = database
+        self._wall = wall
 
     async def create(self, user: str, instruments: Sequence[Instrument]) -> FeedSubscription:
         """A new subscription of at least one instrument, none twice."""
@@ -52,8 +54,11 @@ class FeedSubscriptionStore:
                 raise NotFound(f"no feed subscription {name}", metadata={"feed_subscription": name})
 
     async def instruments(self) -> list[Instrument]:
-        """Every instrument that a subscription names, each once, by number."""
-        rows = await self._database.fetch(_SQL["instruments"])
+        """Every instrument that a subscription names or a living monitor session, each once, by number.
+
+        Only the worker's role sees the sessions of all users.
+        """
+        rows = await self._database.fetch(_SQL["instruments"], datetime.fromtimestamp(self._wall(), UTC))
         return await InstrumentStore(self._database).by_numbers([row["instrument_id"] for row in rows])
 
     async def list(self, page_size: int, page_token: str = "") -> Page[FeedSubscription]:

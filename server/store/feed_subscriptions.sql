@@ -24,4 +24,8 @@ LIMIT $3;
 SELECT count(*) AS count FROM feed_subscriptions;
 
 -- name: instruments
-SELECT DISTINCT instrument_id FROM feed_subscription_instruments;
+-- Those of monitor sessions too that are not over at $1.
+SELECT instrument_id FROM feed_subscription_instruments
+UNION
+SELECT instrument_id FROM monitor_session_instruments JOIN monitor_sessions USING (monitor_session)
+WHERE expires_at > $1;

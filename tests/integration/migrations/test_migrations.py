@@ -13,7 +13,7 @@ from server.store.calendar import CalendarStore
 from server.store.database import Database
 from tests.support.databases import TestDatabase
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 BELOW = dict(zip(REVISIONS, ("base", *REVISIONS[:-1]), strict=True))
 YEAR = (date(2024, 1, 1), date(2024, 12, 31))
 
@@ -88,6 +88,29 @@ ROWS = {
         "INSERT INTO expiry_sightings VALUES ('NIFTY', 'OPTION', 'NFO', '2025-11-25', '2025-11-10', '2025-11-11')",
     ),
     "complete_listings": ("0008", "INSERT INTO complete_listings VALUES ('NIFTY', 'OPTION', 'NFO', '2025-11-10')"),
+    "feed_subscriptions": ("0009", "INSERT INTO feed_subscriptions (feed_subscription, user_id) VALUES ('f', 'admin')"),
+    "feed_subscription_instruments": ("0009", "INSERT INTO feed_subscription_instruments VALUES ('f', 1, 1)"),
+    "backfills": (
+        "0009",
+        "INSERT INTO backfills (backfill, start_time, end_time) VALUES ('b', '2025-11-10 03:45Z', '2025-11-10 04:45Z')",
+    ),
+    "backfill_days": (
+        "0009",
+        "INSERT INTO backfill_days (backfill, instrument_id, day, missing) VALUES ('b', 1, '2025-11-10', 60)",
+    ),
+    "feed_runs": ("0009", "INSERT INTO feed_runs (run, source) VALUES ('run-1', 'ticker')"),
+    "feed_outages": (
+        "0009",
+        """
+        INSERT INTO feed_outages (run, source, reason, started_at, ended_at)
+        VALUES ('run-1', 'ticker', 'DISCONNECTED', '2025-11-10 03:45Z', '2025-11-10 03:50Z')
+        """,
+    ),
+    "monitor_sessions": (
+        "0010",
+        "INSERT INTO monitor_sessions VALUES ('m', 'asha', 3, '2025-11-10 03:45Z', '2025-11-10 03:47Z')",
+    ),
+    "monitor_session_instruments": ("0010", "INSERT INTO monitor_session_instruments VALUES ('m', 1, 1)"),
 }
 TABLES_OF_0006 = ("labels", "daily_performance", "positions", "orders", "api_keys", "api_key_usage")
 VIEWS_OF_0007 = (
