@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, cast
 
 from server.domain.calendar import NANOSECONDS
-from server.domain.errors import FieldViolation, InvalidArgument, NotFound
+from server.domain.errors import InvalidArgument
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.options.greeks import NAMES
 from server.domain.options.time_to_expiry import SECONDS_A_YEAR, expiry_instant
@@ -70,10 +70,7 @@ class OptionHistory:
         )
 
     async def get_greeks_at(self, request: pb.GetGreeksAtRequest) -> pb.OptionMoment:
-        """The last valuation of a contract in a minute that was over at a time.
-
-        Raises NotFound when there is none that is young enough.
-        """
+        """The last valuation of a contract in a minute that was over at a time; without one that is young, no figures."""
         instrument = await find_instrument(self._sources.instruments, request.instrument, "instrument")
         if instrument.kind not in _SIDES or instrument.expiry is None or instrument.underlying is None:
             raise InvalidArgument.of("instrument", "must be an option")
@@ -81,10 +78,11 @@ class OptionHistory:
         age = request.max_age.ToTimedelta() if request.HasField("max_age") else _MAX_AGE
         newest = time - _MINUTE
         found = await self._minutes.at(instrument.instrument_id, newest - age, newest + INSTANT)
-        if found is None:
-            raise _not_valued(instrument, time)
-        metrics = await self._metrics.at(instrument.underlying, instrument.expiry, found.open_time)
-        return _moment(instrument, found, metrics)
+        message = _named(instrument)
+        if found is not None:
+            metrics = await self._metrics.at(instrument.underlying, instrument.expiry, found.open_time)
+            _set_moment(message, found, metrics)
+        return message
 
     def _time(self, request: pb.GetGreeksAtRequest) -> datetime:
         if request.HasField("time"):
@@ -102,29 +100,25 @@ def _bucket(symbol: str, listing: Listing, bucket: MetricsBucket) -> pb.ExpiryMe
     return pb.ExpiryMetricsBucket(open_time=timestamp_of(bucket.open_time), metrics=metrics, closed=bucket.closed)
 
 
-def _moment(instrument: Instrument, found: ContractMoment, metrics: MetricsBucket | None) -> pb.OptionMoment:
-    message = pb.OptionMoment(
+def _named(instrument: Instrument) -> pb.OptionMoment:
+    return pb.OptionMoment(
         instrument=instrument.key,
         underlying=instrument.underlying or "",
         expiry=instrument.expiry.isoformat() if instrument.expiry else "",
         strike=float(instrument.strike or 0),
         option_type=_SIDES[instrument.kind],
-        open_time=timestamp_of(found.open_time),
-        last_price=found.close,
-        open_interest=found.open_interest,
-        implied_volatility=found.figures["volatility"],
-        greeks=option_pb2.Greeks(**{name: found.figures[name] for name in NAMES}),
     )
+
+
+def _set_moment(message: pb.OptionMoment, found: ContractMoment, metrics: MetricsBucket | None) -> None:
+    message.open_time.CopyFrom(timestamp_of(found.open_time))
+    message.greeks.CopyFrom(option_pb2.Greeks(**{name: found.figures[name] for name in NAMES}))
+    known = {
+        "last_price": found.close,
+        "open_interest": found.open_interest,
+        "implied_volatility": found.figures["volatility"],
+    }
+    fill(message, {name: value for name, value in known.items() if value is not None})
     if metrics is not None:
         fill(message.basis, basis_fields(metrics))
         message.basis.greeks_reference = greeks_reference(metrics)
-    return message
-
-
-def _not_valued(instrument: Instrument, time: datetime) -> NotFound:
-    return NotFound(
-        f"{instrument.key} was not valued within that time before {time.isoformat()}",
-        reason="VALUATION_NOT_FOUND",
-        metadata={"instrument": instrument.key, "time": time.isoformat()},
-        violations=(FieldViolation("time", "has no valuation within max_age before it"),),
-    )

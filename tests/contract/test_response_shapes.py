@@ -16,7 +16,7 @@ from server.contract.testing.examples import example_of
 from server.contract.testing.fixtures import *  # noqa: F403
 from server.contract.testing.http_calls import http_request
 from server.contract.testing.world import World
-from tests.contract.stored import store_candles, store_futures
+from tests.contract.stored import store_candles, store_futures, store_options
 from tests.support.databases import TestDatabase
 
 USES = ("method",)
@@ -30,6 +30,7 @@ def _candles(world: World, contract_database: TestDatabase) -> None:
     """Something to list."""
     store_candles(contract_database, world.strategy)
     store_futures(contract_database)
+    store_options(contract_database, world.option.instrument)
 
 
 def shape(value: object, path: str = "") -> Iterator[str]:

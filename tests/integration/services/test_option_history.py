@@ -432,10 +432,9 @@ async def test_a_valuation_may_be_so_old_and_no_older(api, time, found):
     """That of 09:16 was over at 09:17: ten minutes later it is ten minutes old."""
     request = greeks_request(time)
     request.max_age.FromTimedelta(timedelta(minutes=10))
-    answer = await api.call(f"{SERVICE}/GetGreeksAt", request, token=api.token())
-    assert (answer.code is grpc.StatusCode.OK) == found
-    if not found:
-        assert (answer.code, answer.info.reason) == (grpc.StatusCode.NOT_FOUND, "VALUATION_NOT_FOUND")
+    moment = await ask(api, "GetGreeksAt", request)
+    parts = ("open_time", "basis", "greeks", "implied_volatility")
+    assert (moment.strike, [moment.HasField(part) for part in parts]) == (25_000, [found] * 4)
 
 
 async def test_greeks_of_an_index_are_refused(api):

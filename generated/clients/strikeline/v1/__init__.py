@@ -580,11 +580,6 @@ class ErrorReason(betterproto2.Enum):
     The expiry is over, or was never listed, or no expiry has this label. {"underlying": "NIFTY", "expiry": "2025-11-25"}
     """
 
-    VALUATION_NOT_FOUND = 45
-    """
-    The option was not valued within `max_age` before the time. {"instrument": "NFO:NIFTY25NOV24500CE", "time": "2025-11-10T03:45:00Z"}
-    """
-
     RESOURCE_EXISTS = 50
     """
     A resource of the same identity exists. {"resource": "strategy", "field": "display_name"}
@@ -744,7 +739,6 @@ class ErrorReason(betterproto2.Enum):
             42: "ERROR_REASON_ROUTE_NOT_FOUND",
             43: "ERROR_REASON_UNDERLYING_NOT_FOUND",
             44: "ERROR_REASON_EXPIRY_NOT_FOUND",
-            45: "ERROR_REASON_VALUATION_NOT_FOUND",
             50: "ERROR_REASON_RESOURCE_EXISTS",
             60: "ERROR_REASON_STATE_CONFLICT",
             61: "ERROR_REASON_STRATEGY_NOT_ACTIVE",
@@ -798,7 +792,6 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_ROUTE_NOT_FOUND": 42,
             "ERROR_REASON_UNDERLYING_NOT_FOUND": 43,
             "ERROR_REASON_EXPIRY_NOT_FOUND": 44,
-            "ERROR_REASON_VALUATION_NOT_FOUND": 45,
             "ERROR_REASON_RESOURCE_EXISTS": 50,
             "ERROR_REASON_STATE_CONFLICT": 60,
             "ERROR_REASON_STRATEGY_NOT_ACTIVE": 61,
@@ -4274,7 +4267,7 @@ class GetGreeksAtRequest(betterproto2.Message):
         3, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Duration, optional=True
     )
     """
-    How old the valuation may be at that time, at most 1 day. Empty: 15 minutes.
+    How long before that time the minute of the valuation may have ended, at most 1 day. Empty: 15 minutes.
     """
 
 
@@ -6878,7 +6871,8 @@ class OptionMoment(betterproto2.Message):
         6, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
-    The minute whose last valuation this is. It was over at the time asked for: nothing that came later has part in it.
+    The minute whose last valuation this is. It was over at the time asked for: nothing that came later has part in it. Empty, as all that
+    follows, when the option was not valued within `max_age` before that time.
     """
 
     basis: "ValuationBasis | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True)
@@ -9940,7 +9934,7 @@ class OptionServiceStub(betterproto2_grpclib.ServiceStub):
         """
         Returns implied volatility and Greeks of one option at a time: by the last valuation of the last minute that was over then.
 
-        Fails with ERROR_REASON_VALUATION_NOT_FOUND when the option was not valued within `max_age` before the time.
+        Without a valuation within `max_age` before the time, the answer names the option and has no figures.
         """
 
         return await self._unary_unary(

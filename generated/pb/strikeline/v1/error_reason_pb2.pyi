@@ -70,8 +70,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The underlying has no contracts on record. {"underlying": "NOSUCH"}"""
     ERROR_REASON_EXPIRY_NOT_FOUND: _ErrorReason.ValueType  # 44
     """The expiry is over, or was never listed, or no expiry has this label. {"underlying": "NIFTY", "expiry": "2025-11-25"}"""
-    ERROR_REASON_VALUATION_NOT_FOUND: _ErrorReason.ValueType  # 45
-    """The option was not valued within `max_age` before the time. {"instrument": "NFO:NIFTY25NOV24500CE", "time": "2025-11-10T03:45:00Z"}"""
     ERROR_REASON_RESOURCE_EXISTS: _ErrorReason.ValueType  # 50
     """A resource of the same identity exists. {"resource": "strategy", "field": "display_name"}"""
     ERROR_REASON_STATE_CONFLICT: _ErrorReason.ValueType  # 60
@@ -174,8 +172,6 @@ ERROR_REASON_UNDERLYING_NOT_FOUND: ErrorReason.ValueType  # 43
 """The underlying has no contracts on record. {"underlying": "NOSUCH"}"""
 ERROR_REASON_EXPIRY_NOT_FOUND: ErrorReason.ValueType  # 44
 """The expiry is over, or was never listed, or no expiry has this label. {"underlying": "NIFTY", "expiry": "2025-11-25"}"""
-ERROR_REASON_VALUATION_NOT_FOUND: ErrorReason.ValueType  # 45
-"""The option was not valued within `max_age` before the time. {"instrument": "NFO:NIFTY25NOV24500CE", "time": "2025-11-10T03:45:00Z"}"""
 ERROR_REASON_RESOURCE_EXISTS: ErrorReason.ValueType  # 50
 """A resource of the same identity exists. {"resource": "strategy", "field": "display_name"}"""
 ERROR_REASON_STATE_CONFLICT: ErrorReason.ValueType  # 60

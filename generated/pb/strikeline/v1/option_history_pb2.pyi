@@ -705,7 +705,7 @@ class GetGreeksAtRequest(_message.Message):
 
     @_builtins.property
     def max_age(self) -> _duration_pb2.Duration:
-        """How old the valuation may be at that time, at most 1 day. Empty: 15 minutes."""
+        """How long before that time the minute of the valuation may have ended, at most 1 day. Empty: 15 minutes."""
 
     def __init__(
         self,
@@ -757,7 +757,9 @@ class OptionMoment(_message.Message):
     """Implied volatility, fraction a year."""
     @_builtins.property
     def open_time(self) -> _timestamp_pb2.Timestamp:
-        """The minute whose last valuation this is. It was over at the time asked for: nothing that came later has part in it."""
+        """The minute whose last valuation this is. It was over at the time asked for: nothing that came later has part in it. Empty, as all that
+        follows, when the option was not valued within `max_age` before that time.
+        """
 
     @_builtins.property
     def basis(self) -> _option_pb2.ValuationBasis:

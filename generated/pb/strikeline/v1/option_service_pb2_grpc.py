@@ -191,7 +191,7 @@ class OptionServiceServicer:
     def GetGreeksAt(self, request, context):
         """Returns implied volatility and Greeks of one option at a time: by the last valuation of the last minute that was over then.
 
-        Fails with ERROR_REASON_VALUATION_NOT_FOUND when the option was not valued within `max_age` before the time.
+        Without a valuation within `max_age` before the time, the answer names the option and has no figures.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

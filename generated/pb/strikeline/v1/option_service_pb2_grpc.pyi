@@ -85,7 +85,7 @@ class OptionServiceStub:
     GetGreeksAt: _grpc.UnaryUnaryMultiCallable[_option_history_pb2.GetGreeksAtRequest, _option_history_pb2.OptionMoment]
     """Returns implied volatility and Greeks of one option at a time: by the last valuation of the last minute that was over then.
 
-    Fails with ERROR_REASON_VALUATION_NOT_FOUND when the option was not valued within `max_age` before the time.
+    Without a valuation within `max_age` before the time, the answer names the option and has no figures.
     """
     GetVolatilitySurface: _grpc.UnaryUnaryMultiCallable[_option_pricing_pb2.GetVolatilitySurfaceRequest, _option_pricing_pb2.VolatilitySurface]
     """Returns implied volatility by strike, by delta and by expiry, with the conditions of absence of arbitrage that the prices miss.
@@ -166,7 +166,7 @@ class OptionServiceAsyncStub(OptionServiceStub):
     GetGreeksAt: _aio.UnaryUnaryMultiCallable[_option_history_pb2.GetGreeksAtRequest, _option_history_pb2.OptionMoment]  # type: ignore[assignment]
     """Returns implied volatility and Greeks of one option at a time: by the last valuation of the last minute that was over then.
 
-    Fails with ERROR_REASON_VALUATION_NOT_FOUND when the option was not valued within `max_age` before the time.
+    Without a valuation within `max_age` before the time, the answer names the option and has no figures.
     """
     GetVolatilitySurface: _aio.UnaryUnaryMultiCallable[_option_pricing_pb2.GetVolatilitySurfaceRequest, _option_pricing_pb2.VolatilitySurface]  # type: ignore[assignment]
     """Returns implied volatility by strike, by delta and by expiry, with the conditions of absence of arbitrage that the prices miss.
@@ -298,7 +298,7 @@ class OptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_option_history_pb2.OptionMoment, _abc.Awaitable[_option_history_pb2.OptionMoment]]:
         """Returns implied volatility and Greeks of one option at a time: by the last valuation of the last minute that was over then.
 
-        Fails with ERROR_REASON_VALUATION_NOT_FOUND when the option was not valued within `max_age` before the time.
+        Without a valuation within `max_age` before the time, the answer names the option and has no figures.
         """
 
     @_abc_1.abstractmethod
