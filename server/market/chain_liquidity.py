@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain.depth import Books
+from server.domain.depth import Books, BookSide
 from server.domain.options.arrays import FloatArray
 from server.market.chains import prices, quantities
 
@@ -15,12 +15,7 @@ def best_level_liquidity(contracts: NDArray[np.void]) -> dict[str, FloatArray]:
 
     There is no score: it needs the deeper levels.
     """
-    books = Books.of(
-        bid_price=prices(contracts["bid_price"])[:, None],
-        bid_quantity=quantities(contracts["bid_quantity"])[:, None],
-        ask_price=prices(contracts["ask_price"])[:, None],
-        ask_quantity=quantities(contracts["ask_quantity"])[:, None],
-    )
+    books = Books(_best_level(contracts, "bid"), _best_level(contracts, "ask"))
     both = (books.bids.best_quantity > 0.0) & (books.asks.best_quantity > 0.0)
     columns = {
         "spread": books.spread,
@@ -30,3 +25,13 @@ def best_level_liquidity(contracts: NDArray[np.void]) -> dict[str, FloatArray]:
         "microprice": books.microprice,
     }
     return {name: np.where(both, column, np.nan) for name, column in columns.items()}
+
+
+def _best_level(contracts: NDArray[np.void], side: str) -> BookSide:
+    price, quantity = prices(contracts[f"{side}_price"]), quantities(contracts[f"{side}_quantity"])
+    real = (price > 0.0) & (quantity > 0.0)
+    return BookSide(
+        price=np.where(real, price, np.nan)[:, np.newaxis],
+        quantity=np.where(real, quantity, 0.0)[:, np.newaxis],
+        orders=np.full((len(real), 1), np.nan),
+    )

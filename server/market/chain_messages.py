@@ -1,11 +1,11 @@
 """Chains in the contract's words. The one converter: streams and queries show the same valuation by the same bytes.
 
-A valuation is encoded strike by strike when a strike is first asked for, so that every selection shares the bytes.
+A valuation is encoded when it is first asked for, all strikes at once, and every selection shares the bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 from server.domain.options.arrays import BoolArray, FloatArray, floats
 from server.domain.options.black76 import Contracts, price
 from server.domain.options.forward import Forward, ForwardSource
-from server.domain.options.greeks import NAMES as GREEKS
-from server.domain.options.moneyness import ladder_levels, moneyness_label
+from server.domain.options.moneyness import ladder_levels
 from server.domain.options.open_interest import open_interest_change
 from server.domain.options.premium import premium
 from server.domain.options.put_call_ratio import put_call_ratios
 from server.domain.options.smile import Smile
 from server.market.chain_liquidity import best_level_liquidity
 from server.market.chains import LiveChain, prices, quantities
-from server.market.records import ABSENT, CONTRACT_LISTED, CONTRACT_STALE, CONTRACT_WITHHELD
+from server.market.hub.wire import delimited, key_of
+from server.market.option_codec import encode_quotes, quote_heads
+from server.market.records import ABSENT, CONTRACT_LISTED
+from server.market.wire_columns import doubles, integers, key_table, messages
 from strikeline.v1 import option_pb2 as pb
 
 Rows = NDArray[np.void]
-Values = list[float | int]
 
 NANOSECONDS = 1_000_000_000
 
@@ -42,6 +43,10 @@ FORWARD_SOURCES = MappingProxyType(
 )
 """Forward sources in the contract's words."""
 
+_ROW = key_of(pb.OptionChain.DESCRIPTOR, "rows")
+_CALL, _PUT = (key_of(pb.OptionChainRow.DESCRIPTOR, name) for name in ("call", "put"))
+_PLACE_KEYS = key_table([key_of(pb.OptionChainRow.DESCRIPTOR, name, 1) for name in ("strike", "pcr_oi", "pcr_volume")])
+_LEVEL_KEY = key_table([key_of(pb.OptionChainRow.DESCRIPTOR, "level", 0)])
 _PRICES = ("last_price", "bid_price", "ask_price")
 _COUNTS = ("bid_quantity", "ask_quantity", "volume", "open_interest", "exchange_oi_change")
 
@@ -122,7 +127,6 @@ class ChainMessages:
     def __init__(self, chain: LiveChain, key: Callable[[int], str]) -> None:
         self.chain = chain
         self._key = key
-        self._rows: list[bytes | None] = [None] * len(chain.rows)
 
     @property
     def reference(self) -> float | None:
@@ -145,8 +149,8 @@ class ChainMessages:
 
     def encoded(self, chosen: BoolArray | None = None, labels: Sequence[str] = (), *, stale: bool = False) -> bytes:
         """An OptionChain, serialised."""
-        rows = range(len(self._rows)) if chosen is None else np.flatnonzero(chosen).tolist()
-        return self._head(labels, stale=stale) + b"".join(map(self._row, rows))
+        rows = self._rows if chosen is None else [self._rows[place] for place in np.flatnonzero(chosen).tolist()]
+        return self._head(labels, stale=stale) + b"".join(rows)
 
     def message(
         self, chosen: BoolArray | None = None, labels: Sequence[str] = (), *, stale: bool = False
@@ -156,7 +160,7 @@ class ChainMessages:
 
     def row(self, place: int) -> pb.OptionChainRow:
         """The strike at a place of the ladder."""
-        return pb.OptionChain.FromString(self._row(place)).rows[0]
+        return pb.OptionChain.FromString(self._rows[place]).rows[0]
 
     def _head(self, labels: Sequence[str], *, stale: bool) -> bytes:
         chain = self.chain
@@ -175,100 +179,50 @@ class ChainMessages:
             head.atm_strike = self.atm_strike
         return head.SerializeToString()
 
-    def _row(self, place: int) -> bytes:
-        known = self._rows[place]
-        if known is None:
-            known = self._rows[place] = self._encoded_row(place)
-        return known
-
-    def _encoded_row(self, place: int) -> bytes:
-        ratios = zip(("pcr_oi", "pcr_volume"), self._ratios[place], strict=True)
-        row = pb.OptionChainRow(strike=float(self.chain.strikes[place]))
-        fill(row, {name: value for name, value in ratios if value == value})
-        level = None if self.levels is None else self.levels[place]
-        if level is not None:
-            row.level = level
-        for name, side, away in (("call", self._calls, level), ("put", self._puts, None if level is None else -level)):
-            if side.listed[place]:
-                getattr(row, name).CopyFrom(side.quote(place, self._key, away))
-        # As a field of an OptionChain: a message is its fields, one after the other.
-        return pb.OptionChain(rows=[row]).SerializeToString()
-
     @cached_property
-    def _ratios(self) -> list[tuple[float, float]]:
+    def _rows(self) -> list[bytes]:
+        """Each strike as a field of an OptionChain: a message is its fields, one after the other."""
+        volatility = model_volatility(self.chain)
+        sides = (_quotes(self, side, volatility, self._key) for side in ("call", "put"))
+        parts = zip(self._places(), *sides, strict=True)
+        return [delimited(_ROW, b"".join(part)) for part in parts]
+
+    def _places(self) -> list[bytes]:
+        """What is said of each strike itself."""
+        strikes = self.chain.strikes
+        if not len(strikes):
+            return []
         calls, puts = self.chain.chain.calls, self.chain.chain.puts
         interest = put_call_ratios(puts.open_interest, calls.open_interest)
         volume = put_call_ratios(puts.volume, calls.volume)
-        return list(zip(interest.tolist(), volume.tolist(), strict=True))
-
-    @cached_property
-    def _volatility(self) -> FloatArray:
-        return model_volatility(self.chain)
-
-    @cached_property
-    def _calls(self) -> _Side:
-        return _Side.of(self.chain, "call", self._volatility)
-
-    @cached_property
-    def _puts(self) -> _Side:
-        return _Side.of(self.chain, "put", self._volatility)
+        figures = np.stack((strikes, interest, volume), axis=1)
+        levels = np.array(self.levels or [0] * len(strikes), np.int64)[:, np.newaxis]
+        known = np.full(levels.shape, self.levels is not None)
+        return messages(doubles(_PLACE_KEYS, figures, ~np.isnan(figures)), integers(_LEVEL_KEY, levels, known))
 
 
-class _Side:
-    """All calls or all puts as lists by strike: of numbers where NaN is absent, and of integers where `ABSENT` is."""
-
-    def __init__(self, rows: Rows, option_type: pb.OptionType.ValueType, derived: dict[str, FloatArray]) -> None:
-        self.listed: list[bool] = ((rows["flags"] & CONTRACT_LISTED) != 0).tolist()
-        self._option_type = option_type
-        self._instruments: list[int] = rows["instrument"].tolist()
-        self._flags: list[int] = rows["flags"].tolist()
-        self._times: list[int] = rows["event_time"].tolist()
-        self._numbers = _by_row({**{name: prices(rows[name]) for name in _PRICES}, **derived})
-        self._greeks = _by_row({name: rows[name] for name in GREEKS})
-        self._liquidity = _by_row(best_level_liquidity(rows))
-        self._counts = _by_row({**{name: rows[name] for name in _COUNTS}, "oi_change": _oi_change(rows)})
-
-    @classmethod
-    def of(cls, chain: LiveChain, side: str, volatility: FloatArray) -> _Side:
-        """The side `call` or `put` of a chain. `volatility`: of the smoothed smile, by strike."""
-        rows, call = chain.rows[side], side == "call"
-        change = open_interest_change(quantities(rows["open_interest"]), quantities(rows["previous_open_interest"]))
-        derived = {"implied_volatility": rows["volatility"], "oi_change_pct": change.percent}
-        derived |= _premiums(chain, rows, volatility, call=call)
-        return cls(rows, pb.OPTION_TYPE_CALL if call else pb.OPTION_TYPE_PUT, derived)
-
-    def quote(self, place: int, key: Callable[[int], str], level: int | None) -> pb.OptionQuote:
-        """The option at a place of the ladder, `level` steps out of the money."""
-        quote = pb.OptionQuote(
-            instrument=key(self._instruments[place]),
-            option_type=self._option_type,
-            moneyness="" if level is None else moneyness_label(level),
-            stale=bool(self._flags[place] & CONTRACT_STALE),
-            withheld=bool(self._flags[place] & CONTRACT_WITHHELD),
-        )
-        fill(quote, _known(self._numbers, place))
-        fill(quote, _known(self._counts, place))
-        fill(quote.greeks, _known(self._greeks, place))
-        fill(quote.liquidity, _known(self._liquidity, place))
-        time = self._times[place]
-        if time != ABSENT:
-            quote.event_time.seconds, quote.event_time.nanos = divmod(time, NANOSECONDS)
-        return quote
+def _quotes(shown: ChainMessages, side: str, volatility: FloatArray, key: Callable[[int], str]) -> Iterator[bytes]:
+    """The options of the side `call` or `put` by strike, as fields of a row; empty where none is listed."""
+    chain, call = shown.chain, side == "call"
+    rows = chain.rows[side]
+    listed = (rows["flags"] & CONTRACT_LISTED) != 0
+    levels = None if shown.levels is None else [level if call else -level for level in shown.levels]
+    option_type = pb.OPTION_TYPE_CALL if call else pb.OPTION_TYPE_PUT
+    heads = quote_heads(np.where(listed, rows["instrument"], 0).tolist(), option_type, levels, key)
+    counts = {name: rows[name] for name in _COUNTS} | {"oi_change": _oi_change(rows)}
+    encoded = encode_quotes(rows, _figures(chain, rows, volatility, call=call), counts, heads)
+    field = _CALL if call else _PUT
+    for is_listed, quote in zip(listed.tolist(), encoded, strict=True):
+        yield delimited(field, quote) if is_listed else b""
 
 
-Columns = tuple[tuple[str, ...], list[tuple[float | int, ...]]]
-"""Names of columns, and the values of each row."""
-
-
-def _by_row(columns: dict[str, FloatArray] | dict[str, NDArray[np.int64]]) -> Columns:
-    lists: Iterable[Values] = (column.tolist() for column in columns.values())
-    return tuple(columns), list(zip(*lists, strict=True))
-
-
-def _known(columns: Columns, place: int) -> dict[str, float | int]:
-    names, rows = columns
-    pairs = zip(names, rows[place], strict=True)
-    return {name: value for name, value in pairs if value == value and value != ABSENT}
+def _figures(chain: LiveChain, rows: Rows, volatility: FloatArray, *, call: bool) -> dict[str, FloatArray]:
+    """Columns of doubles; `volatility` is the smoothed smile's, by strike."""
+    change = open_interest_change(quantities(rows["open_interest"]), quantities(rows["previous_open_interest"]))
+    figures = {name: prices(rows[name]) for name in _PRICES}
+    figures |= {"implied_volatility": rows["volatility"], "oi_change_pct": change.percent}
+    figures |= best_level_liquidity(rows)
+    return figures | _premiums(chain, rows, volatility, call=call)
 
 
 def _oi_change(rows: Rows) -> NDArray[np.int64]:

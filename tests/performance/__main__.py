@@ -9,7 +9,17 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from tests.performance import client_reading, delivery, latency, mark_to_market, slow_client, transcoding, unary
+from tests.performance import (
+    chains,
+    client_reading,
+    delivery,
+    latency,
+    mark_to_market,
+    option_chain,
+    slow_client,
+    transcoding,
+    unary,
+)
 from tests.performance import options as option_analytics
 
 MEASURES: dict[str, tuple[Callable[[int, float], Awaitable[None]], float]] = {
@@ -20,7 +30,9 @@ MEASURES: dict[str, tuple[Callable[[int, float], Awaitable[None]], float]] = {
     "latency": (latency.run, 60.0),
     "m2m": (mark_to_market.run, 20.0),
     "slow-client": (slow_client.run, 10.0),
+    "option-chain": (option_chain.run, 20.0),
     "options": (option_analytics.run, 1.0),
+    "chains": (chains.run, 60.0),
 }
 """Each with its usual seconds of measuring."""
 
