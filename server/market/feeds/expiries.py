@@ -49,13 +49,13 @@ class ExpiryRules:
     """Monthly and weekly expiries of an underlying, moved to the trading day before when they fall on a holiday."""
 
     def __init__(self, calendar: MarketCalendar) -> None:
-        self._calendar = calendar
+        self.calendar = calendar
         self._monthly: dict[tuple[str, date], bool] = {}
 
     def monthly(self, underlying: str, year: int, month: int) -> date:
         """The last expiry of a month by the rule in force then."""
         weekday = _weekday_in_force(underlying, date(year, month, 1))
-        return self._calendar.latest_trading_day(_last_weekday(year, month, weekday))
+        return self.calendar.latest_trading_day(_last_weekday(year, month, weekday))
 
     def near_month(self, underlying: str, day: date) -> date:
         """The first monthly expiry on or after a day."""
@@ -74,7 +74,7 @@ class ExpiryRules:
         if known is None:
             weekdays = {weekday for _, weekday in _MONTHLY.get(underlying, _STOCKS)}
             lasts = [_last_weekday(expiry.year, expiry.month, weekday) for weekday in weekdays]
-            known = any(expiry in {last, self._calendar.latest_trading_day(last)} for last in lasts)
+            known = any(expiry in {last, self.calendar.latest_trading_day(last)} for last in lasts)
             self._monthly[underlying, expiry] = known
         return known
 
@@ -84,7 +84,7 @@ class ExpiryRules:
         week = day - timedelta(days=day.weekday())
         while len(expiries) < count:
             weekday = _weekday_in_force(underlying, week.replace(day=1))
-            expiry = self._calendar.latest_trading_day(week + timedelta(days=weekday))
+            expiry = self.calendar.latest_trading_day(week + timedelta(days=weekday))
             if expiry >= day:
                 expiries.append(expiry)
             week += timedelta(days=7)

@@ -135,3 +135,35 @@ async def test_every_page_of_2019_has_its_open_interest_ratio_and_max_pain(
     expected = by_pandas(pages(path))
     assert len(expected) >= count
     assert differing(await stored_metrics(worker_db, name.partition("_")[0]), expected) == {}
+
+
+LOT = 65
+"""Units of a NIFTY contract in 2026; snapshots have open interest in contracts."""
+
+
+def snapshots(path: Path) -> pd.DataFrame:
+    """The snapshots of 2026 in the form of pages."""
+    rows = pd.read_csv(path)
+    rows["moment"] = (pd.to_datetime(rows["datetime"]) - IST).dt.tz_localize("UTC").dt.floor("min")
+    rows["expiry"] = pd.to_datetime(rows["expiryDate"], format="%d-%b-%Y").dt.date
+    sides = rows.pivot_table(
+        index=["moment", "expiry", "strikePrice"], columns="optionType", values="openInterest", aggfunc="last"
+    )
+    table = (sides * LOT).fillna(0).reset_index()
+    return table.rename(columns={"strikePrice": "StrikePrice", "Call": "CallOI", "Put": "PutOI"})
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("NIFTY_19MAY2026_snapshots_2026-05-11", 68), ("NIFTY_13APR2026_snapshots_2026-04-13_expiry_day", 6)],
+)
+async def test_every_snapshot_of_2026_has_its_open_interest_ratio_and_max_pain(
+    replayed, worker_db: Database, shared_data: Path, name: str, count: int
+) -> None:
+    path = shared_data / "nse_option_chain" / "snapshots_2026" / f"{name}.csv.gz"
+
+    await replayed(path)
+
+    expected = by_pandas(snapshots(path))
+    assert len(expected) >= count
+    assert differing(await stored_metrics(worker_db, "NIFTY"), expected) == {}

@@ -104,6 +104,16 @@ def test_a_contract_that_the_next_page_leaves_out_has_no_open_interest_then(
     assert ticks["NFO:NIFTY19JUL9700CE"]["open_interest"].tolist() == [4_725, 4_725, 0]
 
 
+def test_what_a_page_shows_before_the_session_is_the_day_befores(tmp_path: Path, context: ReplayContext) -> None:
+    row = "2019-07-25,4725,,,,1703.95,,,,,,9650.00,,,,,,0.10,,16,,1275,11331.05"
+    path = write(tmp_path, "NIFTY_x.csv", PAGE, f"2019-07-18T09:14,{row}", f"2019-07-18T09:15,{row}")
+
+    ticks = read(path, context)
+
+    assert len(ticks["NFO:NIFTY19JUL9650CE"]) == 1
+    assert len(ticks["NSE:NIFTY 50"]) == 2
+
+
 def test_open_interest_counts_without_a_trade(tmp_path: Path, context: ReplayContext) -> None:
     path = write(
         tmp_path, "NIFTY_x.csv", PAGE, "2019-07-18T09:16,2019-07-25,4725,,,,,,,,,,9650.00,,,,,,0.10,,16,,1275,11331.05"

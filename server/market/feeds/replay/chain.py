@@ -41,11 +41,22 @@ def contracts_of(text: str) -> int:
     return int(micro.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 
+def change_of(text: str) -> int:
+    """Millionths of a unit or a contract that open interest has changed by, either sign.
+
+    Absent when the text is empty or a dash. Raises ValueError when it is no number.
+    """
+    stripped = text.strip()
+    falls = stripped.startswith("-") and stripped != "-"
+    amount = contracts_of(stripped.removeprefix("-") if falls else stripped)
+    return -amount if falls and amount != ABSENT else amount
+
+
 @dataclass(frozen=True)
 class QuoteTexts:
     """One side of a chain as columns of text; None where the source has no such column.
 
-    `*_contracts` are in contracts, the others of that kind in units.
+    `change` is that of open interest since the day before, as the source reports it. `*_contracts` are in contracts, the others of that kind in units.
     """
 
     last: Sequence[bytes]
@@ -53,6 +64,8 @@ class QuoteTexts:
     volume_contracts: Sequence[bytes] | None = None
     open_interest: Sequence[bytes] | None = None
     open_interest_contracts: Sequence[bytes] | None = None
+    change: Sequence[bytes] | None = None
+    change_contracts: Sequence[bytes] | None = None
     bid_price: Sequence[bytes] | None = None
     bid_quantity: Sequence[bytes] | None = None
     ask_price: Sequence[bytes] | None = None
@@ -63,7 +76,8 @@ class ChainTicks:
     """Turns quotes of option chains into ticks, and contracts into units where the lot size of that day is known.
 
     A quote without a last price makes a tick when it tells anything else: open interest counts without a trade. How
-    many quotes had no price stands in the report, under the file's name.
+    many quotes had no price stands in the report, under the file's name. A quote from before the session of its day
+    makes none: what sources show then is the day before's.
     """
 
     def __init__(self, name: str, context: ReplayContext) -> None:
@@ -72,6 +86,7 @@ class ChainTicks:
         self._price = Column(optional_price_of)
         self._quantity = Column(optional_quantity_of)
         self._contracts = Column(contracts_of)
+        self._changes = Column(change_of)
         self._numbers: dict[tuple[object, ...], int] = {}
         self._spot_seen: dict[int, tuple[int, int]] = {}
 
@@ -101,10 +116,22 @@ class ChainTicks:
         kept = self._convert(ticks, underlying, texts)
         priced = ticks["last_price"] != ABSENT
         told = np.logical_or.reduce([ticks[field] != ABSENT for field in _TOLD])
+        told &= self.has_opened(times)
         self._context.report.without_price[self._name] += int((~priced).sum())
         self._context.report.kept_in_contracts[self._name] += int((kept & told).sum())
         quotes: Ticks = ticks[told]
+        self._report_changes(underlying, ticks, texts)
         return quotes
+
+    def has_opened(self, times: Int64s) -> NDArray[np.bool_]:
+        """False at times before the first session of their day."""
+        days, where = np.unique((times + _EXCHANGE_OFFSET_NS) // _DAY_NS, return_inverse=True)
+        opens = [
+            min((session.open_ns for session in self._context.rules.expiries.calendar.session_on(day)), default=0)
+            for day in (exchange_date(int(number) * _DAY_NS) for number in days)
+        ]
+        opened: NDArray[np.bool_] = times >= np.array(opens, dtype=np.int64)[where]
+        return opened
 
     def spots(self, underlying: str, times: Int64s, rows: Int64s, prices: Sequence[bytes]) -> Ticks:
         """Ticks of the underlying: one where its price or the time differs from the quote before."""
@@ -139,6 +166,15 @@ class ChainTicks:
             ticks[field] = np.where(known, units, ABSENT)
             kept |= known & (micro > 0) & (lots == 0)
         return kept
+
+    def _report_changes(self, underlying: str, ticks: Ticks, texts: QuoteTexts) -> None:
+        column = texts.change if texts.change_contracts is None else texts.change_contracts
+        if column is None:
+            return
+        micro = self._changes(column)
+        lots = 1 if texts.change_contracts is None else np.maximum(_lots(underlying, ticks["event_time"]), 1)
+        units = np.where(micro != ABSENT, (np.where(micro != ABSENT, micro, 0) * lots + _MICRO // 2) // _MICRO, ABSENT)
+        self._context.changes.add(ticks["event_time"], ticks["instrument"], units)
 
 
 def _lots(underlying: str, times: Int64s) -> Int64s:

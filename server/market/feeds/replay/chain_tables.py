@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -57,8 +58,9 @@ class ChainPages:
             self._side(rows, times, lines, expiries, side, prefix) for side, prefix in (("CE", "Call"), ("PE", "Put"))
         ]
         spots = self._chain.spots(self._underlying, times, lines, rows.columns["underlying"])
-        pages = list(zip(expiries, times.tolist(), strict=True))
-        ticks = np.concatenate((self._left_out.follow(pages, lines, _shown(lines, sides)), spots, *sides))
+        pages = zip(expiries, times.tolist(), lines.tolist(), _shown(lines, sides), strict=True)
+        opened = itertools.compress(pages, self._chain.has_opened(times).tolist())
+        ticks = np.concatenate((self._left_out.follow(opened), spots, *sides))
         return ticks[np.argsort(ticks["row"], kind="stable")]
 
     def _expiries(self, rows: Rows, times: Int64s) -> Sequence[bytes | date]:
@@ -80,6 +82,7 @@ class ChainPages:
             last=texts[f"{prefix}LTP"],
             volume_contracts=texts.get(f"{prefix}Volume"),
             open_interest=[text if text.strip() not in _NONE else b"0" for text in texts[f"{prefix}OI"]],
+            change=texts.get(f"{prefix}ChnginOI"),
             bid_price=texts.get(f"{prefix}BidPrice"),
             bid_quantity=texts.get(f"{prefix}BidQty"),
             ask_price=texts.get(f"{prefix}AskPrice"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from server.market.feeds.replay.texts import Int64s
 from server.market.feeds.replay.ticks import blank_ticks
 from server.market.feeds.writer import Ticks
 
@@ -29,16 +28,16 @@ class LeftOut:
         self._before: dict[Hashable, set[int]] = {}
         self._open: _OpenPage | None = None
 
-    def follow(self, pages: Sequence[Page], lines: Int64s, shown: Sequence[set[int]]) -> Ticks:
-        """Takes in rows: the page of each, its line, and the contracts that it shows with open interest.
+    def follow(self, rows: Iterable[tuple[Hashable, int, int, set[int]]]) -> Ticks:
+        """Takes in rows: what its page is of, the page's time, its line, the contracts that have open interest in it.
 
         -> ticks of the pages that are over: one for each contract that the page before showed, and this one does not.
         """
         ticks = [blank_ticks(0)]
-        for page, line, contracts in zip(pages, lines.tolist(), shown, strict=True):
-            if self._open is None or self._open.page != page:
+        for expiry, time, line, contracts in rows:
+            if self._open is None or self._open.page != (expiry, time):
                 ticks.append(self.finish())
-                self._open = _OpenPage(page)
+                self._open = _OpenPage((expiry, time))
             self._open.line = line
             self._open.shown |= contracts
         return np.concatenate(ticks)
