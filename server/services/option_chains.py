@@ -131,11 +131,11 @@ class OptionChains:
     async def _resolved(self, symbol: str, name: str, text: str, now: int) -> tuple[Labels, date | None]:
         """The labels of now, and the expiry that is named; listings are read anew before one is said to be unknown."""
         labels = await self._listed.labels(symbol, now, name)
-        expiry = chosen_expiry(text, labels.expiries) or self._trading(symbol, text)
+        expiry = chosen_expiry(text, labels.expiries)
         if expiry is None:
             await self._listed.listings(symbol, name)
             labels = await self._listed.labels(symbol, now, name)
-            expiry = chosen_expiry(text, labels.expiries)
+            expiry = chosen_expiry(text, labels.expiries) or self._trading(symbol, text)
         return labels, expiry
 
     def _trading(self, symbol: str, text: str) -> date | None:

@@ -7,6 +7,7 @@ import pytest
 from server.domain.errors import NotFound, ResourceExhausted
 from server.domain.options.strike_range import AllStrikes, AroundMoney, DeltaRange, ExplicitStrikes, WithinPercent
 from server.market.hub.options import SlowPolicy
+from server.market.hub.steps import whole
 from server.market.hub.wire import EnvelopeLayout
 from server.store.market_log import OutputLog
 from strikeline.v1 import option_stream_pb2, stream_pb2
@@ -37,7 +38,7 @@ def client_of(hub, expiries=(), strikes=NEAREST, delivery=AT_ONCE, subscriber=US
 
 
 async def settled(hub, options):
-    await hub.intake.options.chains.channel.reached((options.market.last_id,))
+    await hub.intake.options.chains.channel.reached((whole(options.market.last_id),))
     await turn()
 
 

@@ -15,7 +15,7 @@ import websockets
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from strikeline.v1 import m2m_requests_pb2
+from strikeline.v1 import m2m_requests_pb2, option_stream_pb2
 from strikeline.v1 import market_data_service_pb2 as pb
 from tests.streaming.histories import Connection, received
 
@@ -52,6 +52,20 @@ M2M = StreamKind(
     m2m_requests_pb2.StreamM2mRequest,
     m2m_requests_pb2.StreamM2mResponse,
 )
+CHAINS = StreamKind(
+    "OptionService",
+    "StreamOptionChain",
+    "/v1/options/{underlying}:streamChain",
+    option_stream_pb2.StreamOptionChainRequest,
+    option_stream_pb2.StreamOptionChainResponse,
+)
+STRIKES = StreamKind(
+    "OptionService",
+    "StreamStrike",
+    "/v1/options/{underlying}:streamStrike",
+    option_stream_pb2.StreamStrikeRequest,
+    option_stream_pb2.StreamStrikeResponse,
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,7 @@ class Subscription:
         parameters = []
         for name, value in self.fields.items():
             if f"{{{name}}}" not in self.stream.path:
-                parameters += [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
+                parameters += _parameters(name, value)
         return parameters + [(f"options.{name}", value) for name, value in self._options().items()]
 
     def parsed(self, message: dict[str, Any]) -> Response:
@@ -89,6 +103,13 @@ class Subscription:
 
     def _options(self) -> dict[str, str]:
         return {**self.options} | ({"resumeToken": self.resume} if self.resume else {})
+
+
+def _parameters(name: str, value: Any) -> list[tuple[str, str]]:
+    """A field as query parameters: one for each element of a list, and for each field of a message."""
+    if isinstance(value, Mapping):
+        return [pair for part, inner in value.items() for pair in _parameters(f"{name}.{part}", inner)]
+    return [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
 
 
 Transport = Callable[[Subscription], AsyncIterator[Response]]

@@ -11,8 +11,8 @@ from server.market.hub.chains import ChainBoard, instruments_of
 from server.market.hub.channel import Channel
 from server.market.hub.directory import Directory
 from server.market.hub.expiry_labels import ExpiryLabels, Listings
-from server.market.hub.option_chains import OptionChainsTopic
-from server.market.hub.position import ORIGIN, EntryId, replace
+from server.market.hub.option_chains import LARGEST_BATCH, OptionChainsTopic
+from server.market.hub.position import ORIGIN, EntryId
 from server.market.hub.readers import Source
 from server.market.hub.streams import Stream
 from server.market.runs import Runs
@@ -52,12 +52,14 @@ class MainLog:
 class ChainIntake:
     """Feeds the board of chains and the topics about options."""
 
-    def __init__(self, sources: ChainSources, main: MainLog, channel: Callable[[int], Channel]) -> None:
+    def __init__(self, sources: ChainSources, main: MainLog, channel: Callable[[int, int], Channel]) -> None:
         self._sources = sources
         self._main = main
         self.board = ChainBoard(main.directory.key, main.runs)
         self.labels = ExpiryLabels(sources.listings)
-        self.chains = OptionChainsTopic(sources.logs, channel(len(sources.logs)), self.board, self.labels)
+        self.chains = OptionChainsTopic(
+            sources.logs, channel(len(sources.logs), LARGEST_BATCH), self.board, self.labels
+        )
 
     @property
     def channels(self) -> list[Channel]:
@@ -72,7 +74,7 @@ class ChainIntake:
             for sections in state.sections:
                 for entry in unpack_entries(sections.get(SECTION, b"")):
                     await self._main.directory.learn(instruments_of(entry, self.board))
-                    self.board.apply(state.place, entry)
+                    self.board.take(state.place, entry)
         return places
 
     def readers(self, lost: Callable[[], None]) -> list[Source]:
@@ -83,8 +85,7 @@ class ChainIntake:
         ]
 
     def _skipped(self, slot: int, place: EntryId) -> None:
-        for channel in self.channels:
-            channel.append(replace(channel.head.position, slot, place), 0, None)
+        self.chains.skip(slot, place)
 
     async def _entry(self, slot: int, place: EntryId, payloads: tuple[bytes, ...]) -> None:
         # Which run has displaced which was told by the log, which may be read a little later.
@@ -92,4 +93,4 @@ class ChainIntake:
         entry = log_pb2.ChainsEntry.FromString(payloads[0])
         await self._main.directory.learn(instruments_of(entry, self.board))
         await self.chains.learn(entry)
-        self.chains.apply(slot, place, self.board.apply(place, entry))
+        self.chains.apply(slot, place, entry.market_time, self.board.apply(place, entry))

@@ -31,7 +31,7 @@ async def board_at(
         start = EntryId(max(0, place.milliseconds - span), 0)
         board = live.forked(names, place)
         async for before, payloads in _between(stream, start, place):
-            board.apply(before, log_pb2.ChainsEntry.FromString(payloads[0]))
+            board.take(before, log_pb2.ChainsEntry.FromString(payloads[0]))
         first = await stream.first_id()
         if is_enough(board) or first is None or start < first:
             break

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from types import MappingProxyType
 
 import numpy as np
@@ -38,7 +39,7 @@ class Valued:
 
 @dataclass(frozen=True)
 class ChainChanges:
-    """What one entry of a chains log changed. `at` is market time of its run, nanoseconds since 1970 UTC.
+    """What one step of an entry changed. `at` is market time of its run, nanoseconds since 1970 UTC.
 
     `valued` and `ended` have no key in common. `leads` names the underlyings whose present the run tells: of several
     living runs with chains of an underlying it is the one that started last.
@@ -97,23 +98,42 @@ class ChainBoard:
         """Market time up to which the underlying's chains are known; 0 before the first."""
         return self._times.get(underlying, 0)
 
-    def apply(self, place: EntryId, entry: log_pb2.ChainsEntry) -> ChainChanges:
-        """Takes in one entry of the log, or of a checkpoint that has the log up to `place` in it.
+    def apply(self, place: EntryId, entry: log_pb2.ChainsEntry) -> Iterator[ChainChanges]:
+        """Takes in one entry of the log, or of a checkpoint that has the log up to `place` in it, step by step.
 
-        All its instruments are known.
+        All its instruments are known. An entry that spans market time values a chain several times: each step is the
+        valuations of one market time, and the last one the ends of expiries. The board moves with the iteration.
         """
+        for at, states in groupby(entry.chains, key=lambda state: state.as_of):
+            yield self._value(place, entry.run, at, states)
+        ended = frozenset((key.underlying, date.fromisoformat(key.expiry)) for key in entry.ended)
+        at = entry.market_time or max((state.as_of for state in entry.chains), default=0)
+        told = {name for name, _ in ended} | {item.key.underlying for item in entry.minutes}
+        self._drop(ended)
+        self.revision += 1
+        yield self._changes(entry.run, at, {}, ended, told)
+
+    def take(self, place: EntryId, entry: log_pb2.ChainsEntry) -> None:
+        """The same where nobody wants to know the steps."""
+        for _ in self.apply(place, entry):
+            pass
+
+    def _value(self, place: EntryId, run: str, at: int, states: Iterable[log_pb2.ChainState]) -> ChainChanges:
         valued: dict[Key, ChainMessages] = {}
-        ended = {(key.underlying, date.fromisoformat(key.expiry)) for key in entry.ended}
-        for state in entry.chains:
-            messages = ChainMessages(LiveChain.parse(state, entry.run), self._key)
+        replaced: set[Key] = set()
+        for state in states:
+            messages = ChainMessages(LiveChain.parse(state, run), self._key)
             chain = messages.chain
-            ended |= self._lead(chain)
+            replaced |= self._lead(chain)
             self._chains.setdefault(chain.underlying, {})[chain.expiry] = Valued(messages, place)
             valued[(chain.underlying, chain.expiry)] = messages
-        for underlying, expiry in ended - valued.keys():
+        ended = frozenset(replaced - valued.keys())
+        self._drop(ended)
+        return self._changes(run, at, valued, ended, {underlying for underlying, _ in (*valued, *ended)})
+
+    def _drop(self, keys: Iterable[Key]) -> None:
+        for underlying, expiry in keys:
             self._chains.get(underlying, {}).pop(expiry, None)
-        self.revision += 1
-        return self._changes(entry, valued, frozenset(ended - valued.keys()))
 
     def forked(self, underlyings: Iterable[str], place: EntryId) -> ChainBoard:
         """Another board with those valuations of some underlyings that were the newest ones at an earlier place."""
@@ -127,11 +147,9 @@ class ChainBoard:
         return other
 
     def _changes(
-        self, entry: log_pb2.ChainsEntry, valued: Mapping[Key, ChainMessages], ended: frozenset[Key]
+        self, run: str, at: int, valued: Mapping[Key, ChainMessages], ended: frozenset[Key], told: Iterable[str]
     ) -> ChainChanges:
-        told = {underlying for underlying, _ in (*valued, *ended)} | {item.key.underlying for item in entry.minutes}
-        leads = frozenset(name for name in told if self._leaders.get(name, entry.run) == entry.run)
-        at = entry.market_time or max((state.as_of for state in entry.chains), default=0)
+        leads = frozenset(name for name in told if self._leaders.get(name, run) == run)
         self._times.update(dict.fromkeys(leads, at))
         return ChainChanges(at, valued, ended, leads)
 

@@ -88,7 +88,7 @@ class Channel:
     Not thread-safe; everything happens on one event loop.
     """
 
-    def __init__(self, limits: QueueLimits, clock: Clock, streams: int) -> None:
+    def __init__(self, limits: QueueLimits, clock: Clock, streams: int, largest_batch: int = LARGEST_BATCH) -> None:
         self.wanted = Wanted(_INITIAL_CAPACITY)
         self.head = Moment.of(0, (ORIGIN,) * streams, 0)
         self.notices = Notices(self.head)
@@ -96,6 +96,7 @@ class Channel:
         self.epoch = 0
         self.restate: Restate | None = None
         self._limits = limits
+        self._largest_batch = largest_batch
         self._clock = clock
         self._journal = Journal()
         self._cursors: set[Cursor] = set()
@@ -231,7 +232,7 @@ class Channel:
         """As many whole entries as fit a batch; None when none of those before the cut is for this reader."""
         start, end = cursor.index, cut
         selection = self._select(cursor, end.index)
-        while not selection.fits(LARGEST_BATCH) and end.index - start > 1:
+        while not selection.fits(self._largest_batch) and end.index - start > 1:
             end = self._journal.entry((start + end.index) // 2 - 1).after
             selection = self._select(cursor, end.index)
         cursor.index = end.index

@@ -14,7 +14,7 @@ from server.market.book import Book
 from server.market.hub.bars import BarsTopic
 from server.market.hub.board import Board
 from server.market.hub.chain_intake import ChainIntake, ChainSources, MainLog, SlotState
-from server.market.hub.channel import Channel, QueueLimits
+from server.market.hub.channel import LARGEST_BATCH, Channel, QueueLimits
 from server.market.hub.clock import Clock
 from server.market.hub.depths import DepthTopic
 from server.market.hub.directory import Directory, Instruments
@@ -233,8 +233,8 @@ class Intake:
             self._depths[analysis] = topic
         return topic
 
-    def _channel(self, streams: int) -> Channel:
-        return Channel(self._limits, self._clock, streams)
+    def _channel(self, streams: int, largest_batch: int = LARGEST_BATCH) -> Channel:
+        return Channel(self._limits, self._clock, streams, largest_batch)
 
     def channels(self) -> list[Channel]:
         """The channels of all topics."""

@@ -6,7 +6,7 @@ Items are views (an expiry by date or label, and a range of strikes), numbered w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -28,18 +28,23 @@ from server.market.hub.chain_views import (
     snapshot,
 )
 from server.market.hub.chains import ChainBoard, ChainChanges, Key
-from server.market.hub.channel import LARGEST_BATCH, Channel, Frame
+from server.market.hub.channel import Channel, Frame
 from server.market.hub.expiry_labels import ExpiryLabels
 from server.market.hub.items import ItemSet
 from server.market.hub.journal import Events, Moment
 from server.market.hub.position import EntryId, Position, replace
-from server.market.hub.streams import Stream, check_held, pages
+from server.market.hub.steps import entry_before, entry_upto, whole, within
+from server.market.hub.streams import Entry, Stream, check_held, pages
 from server.market.hub.wire import EnvelopeLayout
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import option_stream_pb2
 
 CHAIN_METHOD = "strikeline.v1.OptionService/StreamOptionChain"
 STRIKE_METHOD = "strikeline.v1.OptionService/StreamStrike"
+
+LARGEST_BATCH = 100_000
+"""Bytes of a batch above which it is sent in several. As JSON it is five times as long, and WebSocket clients accept
+messages of 1 MiB."""
 
 _REMEMBERED = 512
 """Changes of a view's selection that are remembered for slow readers: minutes, even when each valuation brings one."""
@@ -119,17 +124,25 @@ class OptionChainsTopic:
             expiries = [date.fromisoformat(state.key.expiry) for state in entry.chains if state.key.underlying == name]
             await self.labels.refresh(name, expiries, entry.market_time)
 
-    def apply(self, slot: int, place: EntryId, changes: ChainChanges) -> None:
-        """Takes in an entry of one slot; the board has it already."""
+    def apply(self, slot: int, place: EntryId, market_time: int, steps: Iterable[ChainChanges]) -> None:
+        """Takes in an entry of one slot; the board moves with the steps."""
         around = _around(self._board, self.labels)
-        shown: dict[int, Shown] = {}
-        events: list[tuple[int, bytes]] = []
-        for item, view in self._views_of(changes.underlyings, self._followed):
-            updates, shown[item] = advance(view, self._followed[item].shown, changes, around)
-            events += ((item, update) for update in updates)
-        self.channel.append(replace(self.channel.head.position, slot, place), changes.at, _events(events))
-        for item, now in shown.items():
-            self._followed[item].show(self.channel.head.index, now)
+        for number, changes in enumerate(steps, start=1):
+            events: list[tuple[int, bytes]] = []
+            shown: dict[int, Shown] = {}
+            for item, view in self._views_of(changes.underlyings, self._followed):
+                updates, shown[item] = advance(view, self._followed[item].shown, changes, around)
+                events += ((item, update) for update in updates)
+            if events:
+                position = replace(self.channel.head.position, slot, within(place, number))
+                self.channel.append(position, changes.at, _events(events))
+            for item, now in shown.items():
+                self._followed[item].show(self.channel.head.index, now)
+        self.skip(slot, place, market_time)
+
+    def skip(self, slot: int, place: EntryId, market_time: int = 0) -> None:
+        """The slot's log up to a place says no more."""
+        self.channel.append(replace(self.channel.head.position, slot, whole(place)), market_time, None)
 
     def retain(self, items: ItemSet) -> None:
         """They are followed already."""
@@ -152,7 +165,7 @@ class OptionChainsTopic:
     async def check_held(self, position: Position) -> None:
         """Raises OutOfRange when valuations behind the position are gone."""
         for stream, place in zip(self._slots, position, strict=True):
-            await check_held(stream, place)
+            await check_held(stream, entry_before(place))
 
     async def replay(self, after: Position, until: Position, items: ItemSet) -> AsyncIterator[Frame]:
         """The valuations between two positions, slot by slot: an underlying belongs to one slot."""
@@ -162,16 +175,20 @@ class OptionChainsTopic:
             views = dict(self._views_of(names, items.numbers.tolist()))
             if not views or after[slot] >= until[slot]:
                 continue
-            past = await self._past(slot, after[slot], views)
-            chunks: list[bytes] = []
-            async for page in pages(stream, after[slot], until[slot]):
-                for place, payloads in page:
-                    entry = log_pb2.ChainsEntry.FromString(payloads[0])
-                    chunks += past.advance(place, entry)
-                    position = replace(position, slot, place)
-                    if chunks and (sum(map(len, chunks)) >= LARGEST_BATCH or place == page[-1][0]):
-                        yield Frame(None, b"".join(chunks), len(chunks), Moment.of(-1, position, entry.market_time))
+            past = await self._past(slot, entry_before(after[slot]), views)
+            async for page in pages(stream, entry_before(after[slot]), entry_upto(until[slot])):
+                chunks: list[bytes] = []
+                market_time = 0
+                for here, at, events in past.steps(page):
+                    if not after[slot] < here:
+                        continue
+                    position, market_time = replace(position, slot, here), at
+                    chunks += events
+                    if sum(map(len, chunks)) >= LARGEST_BATCH:
+                        yield Frame(None, b"".join(chunks), len(chunks), Moment.of(-1, position, market_time))
                         chunks = []
+                if chunks:
+                    yield Frame(None, b"".join(chunks), len(chunks), Moment.of(-1, position, market_time))
 
     @property
     def _names(self) -> set[str]:
@@ -213,9 +230,15 @@ class _Past:
         self._views = views
         self._shown = {item: self._begin(view) for item, view in views.items()}
 
-    def advance(self, place: EntryId, entry: log_pb2.ChainsEntry) -> list[bytes]:
-        """What the next entry shows, as it did when it was live."""
-        changes = self._board.apply(place, entry)
+    def steps(self, page: list[Entry]) -> Iterator[tuple[EntryId, int, list[bytes]]]:
+        """What the next entries show, as they did when they were live: place, market time and events of each step."""
+        for place, payloads in page:
+            entry = log_pb2.ChainsEntry.FromString(payloads[0])
+            for number, changes in enumerate(self._board.apply(place, entry), start=1):
+                yield within(place, number), changes.at, self._advance(changes)
+            yield whole(place), entry.market_time, []
+
+    def _advance(self, changes: ChainChanges) -> list[bytes]:
         events: list[bytes] = []
         for item, view in self._views.items():
             if view.underlying in changes.underlyings:

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.domain.errors import ResourceExhausted, Unavailable
-from server.market.hub import channel as channel_module
-from server.market.hub.channel import Channel, QueueLimits
+from server.market.hub.channel import LARGEST_BATCH, Channel, QueueLimits
 from server.market.hub.journal import SUPERSEDED, Events
 from server.market.hub.position import EntryId
 from tests.support.clock import VirtualClock
@@ -20,9 +19,9 @@ AMPLE = QueueLimits(events=1_000, size=100_000, age=5.0)
 class Bench:
     """A channel with numbered events `item:number`, and the readers of a test."""
 
-    def __init__(self, limits=AMPLE):
+    def __init__(self, limits=AMPLE, largest_batch=LARGEST_BATCH):
         self.clock = VirtualClock()
-        self.channel = Channel(limits, self.clock, 1)
+        self.channel = Channel(limits, self.clock, 1, largest_batch)
         self.number = 0
         self.happened = []
 
@@ -120,9 +119,8 @@ def test_frame_ends_at_its_cut():
     assert (frame.moment.market_time, frame.moment.position, frame.events) == (77, (EntryId(1, 0),), 1)
 
 
-def test_large_batch_is_split_between_entries(monkeypatch):
-    monkeypatch.setattr(channel_module, "LARGEST_BATCH", 9)
-    bench = Bench()
+def test_large_batch_is_split_between_entries():
+    bench = Bench(largest_batch=9)
     reader = bench.reader(1, 2)
     for _ in range(4):
         bench.entry(1, 2)
@@ -134,9 +132,8 @@ def test_large_batch_is_split_between_entries(monkeypatch):
     assert [frame.moment.position[0].milliseconds for frame in frames] == [1, 2, 3, 4]
 
 
-def test_entry_larger_than_a_batch_stays_whole(monkeypatch):
-    monkeypatch.setattr(channel_module, "LARGEST_BATCH", 3)
-    bench = Bench()
+def test_entry_larger_than_a_batch_stays_whole():
+    bench = Bench(largest_batch=3)
     reader = bench.reader(1, 2)
     bench.entry(1, 2)
 
