@@ -31,8 +31,3 @@ def missing_minutes(day: Minutes, known: Sequence[int], outages: Iterable[Stretc
         missing |= (day < ended) & (day + MINUTE_NS > began)
     chosen: Minutes = day[missing & (day >= start) & (day + MINUTE_NS <= end)]
     return chosen
-
-
-def minutes_between(day: Minutes, first: int, last: int) -> int:
-    """How many minutes of the day lie between two of them, both included."""
-    return int(((day >= first) & (day <= last)).sum())

@@ -9,25 +9,26 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final, Protocol
 
 from server.domain.calendar import MarketCalendar, Session, calendar_of, exchange_date
-from server.domain.gaps import minutes_between, session_minutes
+from server.domain.gaps import session_minutes
 from server.domain.instruments import Instrument
 from server.domain.timeframes import MINUTE_NS
 from server.jobs.gap_fill import WallClock
 from server.store.feed_runs import KnownOutage
-from server.store.gaps import Span
 
 SMALLEST_GAP: Final = 3
-"""Minutes between an instrument's first and last bar of a day that must lack bars before they are asked for."""
+"""Minutes of an instrument's day that must lack bars before they are asked for."""
 
 COOLDOWN_SECONDS: Final = 1_800.0
 """An instrument's day is not asked for again so soon: the source may have none of what is missing."""
 
+_SETTLE_SECONDS: Final = 120
 _MOST_INSTRUMENTS: Final = 5_000
 _MOST_OUTAGES: Final = 20
 _LONGEST_DAYS: Final = 10
 _LOG: Final = logging.getLogger("strikeline.backfill")
 
 Pair = tuple[int, date]
+Gap = tuple[int, date, datetime]
 
 
 class Outages(Protocol):
@@ -47,8 +48,8 @@ class Subscriptions(Protocol):
 class Stored(Protocol):
     """Minutes that have bars (`server.store.gaps.StoredMinutes`)."""
 
-    async def spans(self, instruments: Sequence[int], start: int, end: int) -> list[Span]:
-        """First, last and number of bars of each instrument."""
+    async def counts(self, instruments: Sequence[int], start: int, end: int) -> Mapping[int, int]:
+        """How many bars each of the instruments has."""
 
     async def with_bars(self, start: int, end: int, limit: int) -> list[int]:
         """Instruments that have a bar."""
@@ -60,9 +61,7 @@ class Backfills(Protocol):
     async def begin_for_outage(self, outage: int, start: datetime, end: datetime, pairs: Sequence[Pair]) -> str | None:
         """A new backfill, unless another worker was faster."""
 
-    async def begin_for_gaps(
-        self, start: datetime, end: datetime, pairs: Sequence[Pair], cooldown: float
-    ) -> str | None:
+    async def begin_for_gaps(self, start: datetime, end: datetime, gaps: Sequence[Gap], cooldown: float) -> str | None:
         """A new backfill of those that were not tried lately."""
 
 
@@ -117,26 +116,27 @@ class GapScan:
 
     async def _holes(self, subscribed: Sequence[Instrument]) -> None:
         today = exchange_date(int(self._clock.wall() * 1e9))
-        pairs: list[Pair] = []
+        gaps: list[Gap] = []
         for name, calendar in self._ports.calendars.items():
-            own = [item.instrument_id for item in subscribed if _has_calendar(item, name)]
+            own = [item for item in subscribed if _has_calendar(item, name)]
             latest = calendar.latest_trading_day(today)
             for day in (calendar.previous_trading_day(latest), latest) if own else ():
-                pairs += await self._holes_of(own, calendar, day)
-        if pairs:
-            start = min(day for _, day in pairs) - timedelta(days=1)
+                gaps += await self._holes_of(own, calendar, day)
+        if gaps:
+            start = min(day for _, day, _ in gaps) - timedelta(days=1)
             since = datetime(start.year, start.month, start.day, tzinfo=UTC)
             until = datetime.fromtimestamp(self._clock.wall(), UTC)
-            await self._ports.backfills.begin_for_gaps(since, until, pairs, COOLDOWN_SECONDS)
+            await self._ports.backfills.begin_for_gaps(since, until, gaps, COOLDOWN_SECONDS)
 
-    async def _holes_of(self, instruments: Sequence[int], calendar: MarketCalendar, day: date) -> list[Pair]:
+    async def _holes_of(self, instruments: Sequence[Instrument], calendar: MarketCalendar, day: date) -> list[Gap]:
+        """Instruments that lack bars of a day up to now; those that were subscribed to late lack its beginning."""
         minutes = session_minutes(calendar.session_on(day))
-        spans = await self._ports.stored.spans(instruments, int(minutes[0]), int(minutes[-1]) + MINUTE_NS)
-        return [
-            (span.instrument_id, day)
-            for span in spans
-            if minutes_between(minutes, span.first, span.last) - span.bars >= SMALLEST_GAP
-        ]
+        passed = int((minutes + MINUTE_NS <= (self._clock.wall() - _SETTLE_SECONDS) * 1e9).sum())
+        end = int(minutes[-1]) + MINUTE_NS
+        living = [item.instrument_id for item in instruments if item.expiry is None or item.expiry >= day]
+        counts = await self._ports.stored.counts(living, int(minutes[0]), end)
+        over = datetime.fromtimestamp(end / 1e9 + _SETTLE_SECONDS, UTC)
+        return [(number, day, over) for number in living if passed - counts.get(number, 0) >= SMALLEST_GAP]
 
 
 def _has_calendar(instrument: Instrument, name: str) -> bool:

@@ -73,6 +73,9 @@ class BackfillDay:
 Pair = tuple[int, date]
 """Instrument number and exchange day."""
 
+Gap = tuple[int, date, datetime]
+"""Instrument number, exchange day, and when that day is over."""
+
 
 class BackfillStore:
     """Backfills of the whole system; administrators see all."""
@@ -108,16 +111,16 @@ class BackfillStore:
             await transaction.execute(_SQL["mark_outage"], outage, name)
         return name
 
-    async def begin_for_gaps(
-        self, start: datetime, end: datetime, pairs: Sequence[Pair], cooldown: float
-    ) -> str | None:
-        """A new backfill of those pairs that no backfill of the last `cooldown` seconds had. -> its id, if any."""
+    async def begin_for_gaps(self, start: datetime, end: datetime, gaps: Sequence[Gap], cooldown: float) -> str | None:
+        """A new backfill of gaps that no backfill of the last `cooldown` seconds had. -> its id, if any.
+
+        What this has begun for a day that was over is not begun again.
+        """
         async with self._database.transaction() as transaction:
             if not await transaction.fetchval(_SQL["lock_gaps"]):
                 return None
-            rows = await transaction.fetch(
-                _SQL["not_tried"], [pair[0] for pair in pairs], [pair[1] for pair in pairs], timedelta(seconds=cooldown)
-            )
+            columns = [list(column) for column in zip(*gaps, strict=True)]
+            rows = await transaction.fetch(_SQL["not_tried"], *columns, timedelta(seconds=cooldown))
             fresh = [(row["instrument_id"], row["day"]) for row in rows]
             if not fresh:
                 return None

@@ -70,19 +70,21 @@ UPDATE feed_outages SET backfill = $2 WHERE outage = $1;
 SELECT pg_try_advisory_xact_lock(hashtext('strikeline gap scan'));
 
 -- name: not_tried
+-- Not those that are being filled or were of late, nor those that the worker itself filled when the day was over ($3).
 SELECT given.instrument_id, given.day
-FROM unnest($1::integer[], $2::date[]) AS given (instrument_id, day)
-WHERE NOT EXISTS (SELECT FROM backfill_days d
+FROM unnest($1::integer[], $2::date[], $3::timestamptz[]) AS given (instrument_id, day, over)
+WHERE NOT EXISTS (SELECT FROM backfill_days d JOIN backfills b USING (backfill)
                   WHERE d.instrument_id = given.instrument_id AND d.day = given.day
-                    AND (d.state = 'PENDING' OR d.updated_at > now() - $3::interval));
+                    AND (d.state = 'PENDING' OR d.updated_at > now() - $4::interval
+                         OR b.user_id IS NULL AND d.state = 'DONE' AND d.updated_at > given.over));
 
 -- name: minutes
 SELECT open_time FROM bars_1m
 WHERE instrument_id = $1 AND open_time >= $2 AND open_time < $3
 ORDER BY open_time;
 
--- name: spans
-SELECT instrument_id, count(*) AS bars, min(open_time) AS first, max(open_time) AS last
+-- name: counts
+SELECT instrument_id, count(*) AS bars
 FROM bars_1m
 WHERE instrument_id = ANY ($1::integer[]) AND open_time >= $2 AND open_time < $3
 GROUP BY instrument_id;

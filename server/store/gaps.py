@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from server.store.database import Database
 from server.store.records import to_datetime, to_nanoseconds
 from server.store.statements import Statements
 
 _SQL = Statements.of("backfills")
-
-
-@dataclass(frozen=True)
-class Span:
-    """How many minute bars an instrument has in a range, and when the first and the last begin, nanoseconds."""
-
-    instrument_id: int
-    bars: int
-    first: int
-    last: int
 
 
 class StoredMinutes:
@@ -33,13 +22,10 @@ class StoredMinutes:
         rows = await self._database.fetch(_SQL["minutes"], instrument_id, to_datetime(start), to_datetime(end))
         return [to_nanoseconds(row["open_time"]) for row in rows]
 
-    async def spans(self, instruments: Sequence[int], start: int, end: int) -> list[Span]:
-        """Of those instruments that have bars in the range."""
-        rows = await self._database.fetch(_SQL["spans"], list(instruments), to_datetime(start), to_datetime(end))
-        return [
-            Span(row["instrument_id"], row["bars"], to_nanoseconds(row["first"]), to_nanoseconds(row["last"]))
-            for row in rows
-        ]
+    async def counts(self, instruments: Sequence[int], start: int, end: int) -> Mapping[int, int]:
+        """How many bars each of the instruments has in the range; those without any are left out."""
+        rows = await self._database.fetch(_SQL["counts"], list(instruments), to_datetime(start), to_datetime(end))
+        return {row["instrument_id"]: row["bars"] for row in rows}
 
     async def with_bars(self, start: int, end: int, limit: int) -> list[int]:
         """Instruments that have a bar in the range, at most so many, by number."""

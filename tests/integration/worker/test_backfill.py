@@ -169,34 +169,27 @@ async def test_an_outage_is_filled_by_itself_and_its_half_heard_minutes_too(
     assert await stored(worker_db) == [candle(number) for number in range(4)]
 
 
-async def test_a_hole_in_what_is_subscribed_to_is_found(
+async def test_what_a_subscribed_instrument_lacks_is_found_once(
     worker_db: Database, api_db: Database, settings: Settings, share: Instrument, broker: KiteServer
 ):
     """On the trading day before today's, which the scan looks at."""
-    backfills, calendar = BackfillStore(worker_db), await CalendarStore(worker_db).load("NSE")
-    await FeedSubscriptionStore(api_db).create("admin", [share])
+    calendar = await CalendarStore(worker_db).load("NSE")
     day = calendar.previous_trading_day(calendar.latest_trading_day(exchange_date(time.time_ns())))
-    opening = f"{day}T09:15:00"
-    broker.candles[738561] = day_of_candles(opening, 10)
-    pairs = [(share.instrument_id, day)]
-    async with WorkerApp(replace(settings, gap_scan_interval=3600.0)):
-        for first, last in ((0, 1), (9, 10)):
-            some = await backfills.create("admin", minute(opening, first), minute(opening, last), pairs)
-            await finished(backfills, some.backfill)
+    broker.candles[738561] = day_of_candles(f"{day}T09:15:00", 10)
+    await FeedSubscriptionStore(api_db).create("admin", [share])
+
+    async with WorkerApp(settings):
+        await bars_stored(worker_db, 10)
+        async with asyncio.timeout(PATIENCE):
+            while not await worker_db.fetch("SELECT FROM backfill_days WHERE day = $1 AND state = 'DONE'", day):
+                await asyncio.sleep(0.02)
     async with worker_db.transaction() as transaction:
-        await transaction.execute("UPDATE backfill_days SET updated_at = now() - interval '2 hours'")
+        await transaction.execute("UPDATE backfill_days SET updated_at = updated_at - interval '1 hour'")
+    begun = await BackfillStore(worker_db).begin_for_gaps(
+        minute(OPENING, 0), minute(OPENING, 1), [(share.instrument_id, day, minute(OPENING, 0))], 1_800.0
+    )
 
-    async with WorkerApp(settings), asyncio.timeout(PATIENCE):
-        while True:
-            found = await worker_db.fetchrow("SELECT backfill FROM backfills WHERE user_id IS NULL")
-            if found:
-                break
-            await asyncio.sleep(0.02)
-        done = await finished(backfills, found["backfill"])
-
-    count = await worker_db.fetchrow("SELECT count(*) AS bars FROM bars_1m")
-    assert count is not None
-    assert (done.filled_minutes, count["bars"]) == (8, 10)
+    assert begun is None
 
 
 async def test_what_the_broker_refuses_fails_with_its_words(

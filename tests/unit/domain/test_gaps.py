@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from server.domain.gaps import minutes_between, missing_minutes, session_minutes
+from server.domain.gaps import missing_minutes, session_minutes
 from server.domain.timeframes import MINUTE_NS
 from tests.support.feeds import make_calendar
 
@@ -47,7 +47,3 @@ def test_only_whole_minutes_of_the_range_are_wanted():
     within = (OPEN + 30 * 10**9, OPEN + 3 * MINUTE_NS + 59 * 10**9)
 
     assert missing_minutes(DAY, [], [], within).tolist() == at(1, 2)
-
-
-def test_minutes_between_count_both_ends():
-    assert minutes_between(DAY, *at(5, 9)) == 5
