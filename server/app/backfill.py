@@ -10,6 +10,7 @@ from typing import Final
 
 import httpx
 
+from server import checks
 from server.app.core import Core
 from server.brokers.kite_history import KiteCredentials, KiteHistory, KiteLimits
 from server.brokers.market_data import MarketDataSource
@@ -40,7 +41,7 @@ _BREAKER_REASON: Final = "DEPENDENCY_UNAVAILABLE"
 
 async def backfill_jobs(core: Core, calendars: Mapping[str, MarketCalendar], stack: AsyncExitStack) -> Jobs:
     """The jobs by name; none when no source is configured. Raises SettingError for a source that is not known."""
-    source = await _source(core.settings, calendars, stack)
+    source = await make_source(core.settings, calendars, stack)
     if source is None:
         return {}
     return {
@@ -49,9 +50,10 @@ async def backfill_jobs(core: Core, calendars: Mapping[str, MarketCalendar], sta
     }
 
 
-async def _source(
+async def make_source(
     settings: Settings, calendars: Mapping[str, MarketCalendar], stack: AsyncExitStack
 ) -> MarketDataSource | None:
+    """The source that the settings name; None without one. Raises SettingError."""
     match settings.market_data_source:
         case "":
             return None
@@ -67,6 +69,8 @@ async def _source(
 async def _kite(settings: Settings, stack: AsyncExitStack) -> MarketDataSource:
     if not settings.market_data_api_key or not settings.market_data_access_token:
         raise SettingError("STRIKELINE_MARKET_DATA_API_KEY and STRIKELINE_MARKET_DATA_ACCESS_TOKEN belong to kite")
+    if settings.environment == checks.PRODUCTION and not settings.market_data_url.startswith("https://"):
+        raise SettingError("STRIKELINE_MARKET_DATA_URL must be https in production: the access token goes with it")
     # It logs each request at INFO.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     client = await stack.enter_async_context(
