@@ -70,7 +70,7 @@ class OptionHistory:
         )
 
     async def get_greeks_at(self, request: pb.GetGreeksAtRequest) -> pb.OptionMoment:
-        """The last valuation of a contract in a minute that was over at a time; without one that is young, no figures."""
+        """The last valuation of a contract in a minute that was over at a time; no figures without a young one."""
         instrument = await find_instrument(self._sources.instruments, request.instrument, "instrument")
         if instrument.kind not in _SIDES or instrument.expiry is None or instrument.underlying is None:
             raise InvalidArgument.of("instrument", "must be an option")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Protocol
 
 import numpy as np
 
 from server.domain.calendar import MarketCalendar
-from server.domain.options.expiry_metrics import ExpiryMetrics
-from server.domain.options.forward import Forward
 from server.domain.options.greeks import NAMES
 from server.domain.timeframes import Timeframe
 from server.store.database import Database, Row, Transaction
-from server.store.expiry_metrics import save_metrics
+from server.store.expiry_metrics import ExpiryMinute, save_metrics
 from server.store.records import Records, to_datetime
 from server.store.rollups import mark_dirty
 from server.store.statements import Statements
@@ -31,60 +29,12 @@ SAMPLED: Final = ("volatility", *NAMES[:5])
 _BOOK: Final = ("spread", "spread_pct", "imbalance_pct", "pressure", "microprice")
 
 
-class ChainMinute(Protocol):
-    """One expiry over one minute, as the worker makes it (`server.market.chains.MinuteChain`).
-
-    `open_time` is nanoseconds since 1970 UTC. `rows` have the dtype `MINUTE_ROW` of `server.market.records`.
-    """
-
-    @property
-    def underlying(self) -> str:
-        """Canonical name."""
-        ...
-
-    @property
-    def expiry(self) -> date:
-        """The date."""
-        ...
-
-    @property
-    def open_time(self) -> int:
-        """When the minute began."""
-        ...
-
-    @property
-    def spot(self) -> float | None:
-        """Rupees, at the minute's last valuation; so are the next four."""
-        ...
-
-    @property
-    def forward(self) -> Forward | None:
-        """The forward and its source."""
-        ...
-
-    @property
-    def rate(self) -> float:
-        """Fraction a year."""
-        ...
-
-    @property
-    def dividend_yield(self) -> float:
-        """Fraction a year."""
-        ...
-
-    @property
-    def years(self) -> float:
-        """Time to expiry."""
-        ...
+class ChainMinute(ExpiryMinute, Protocol):
+    """One expiry over one minute, as the worker makes it (`server.market.chains.MinuteChain`)."""
 
     @property
     def rows(self) -> Records:
-        """Strikes with both sides."""
-        ...
-
-    @property
-    def metrics(self) -> ExpiryMetrics:
-        """Figures of the whole expiry."""
+        """Strikes with both sides, of the dtype `MINUTE_ROW` of `server.market.records`."""
         ...
 
 

@@ -1,82 +1,37 @@
-"""History of options on a real database: hand-made minutes in, hand-computed series out."""
+"""History of expiries, strikes and contracts on a real database: hand-made minutes in, hand-computed series out."""
 
-import math
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 
 import grpc
-import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.domain.instruments import Instrument, InstrumentKind
-from server.store.bars import BarStore
+from server.domain.instruments import Instrument
 from server.store.database import Database
-from server.store.option_minutes import OptionMinuteStore
 from strikeline.v1 import option_history_pb2 as pb
 from strikeline.v1 import option_pb2
-from tests.support.api import NIFTY, RunningApi, add_instruments
-from tests.support.market import bar, nanoseconds, option
+from tests.support.market import bar
+from tests.support.option_history import (
+    SERVICE,
+    add_options,
+    ask,
+    at,
+    call_number,
+    put_number,
+    refused,
+    save,
+    save_bars,
+    with_interest,
+)
 from tests.support.option_minutes import contract, minute, strike
 
 pytestmark = pytest.mark.stack
 
-SERVICE = "/strikeline.v1.OptionService"
-STRIKES = (24_900, 24_950, 25_000, 25_050, 25_100)
-NEXT_WEEK = date(2025, 12, 2)
-MINUTE = 60 * 10**9
-
-
-def at(text: str) -> Timestamp:
-    """An exchange time of 2025-11-10, or of the day given."""
-    stamp = Timestamp()
-    stamp.FromNanoseconds(nanoseconds(text if "T" in text else f"2025-11-10T{text}"))
-    return stamp
-
 
 @pytest.fixture
 async def instruments(worker_db: Database) -> Sequence[Instrument]:
-    """NIFTY, calls and puts of two expiries: numbers 1; 2 to 6, 7 to 11; then those of the next expiry."""
-    sides = (InstrumentKind.CALL, InstrumentKind.PUT)
-    options = [option(price, kind) for kind in sides for price in STRIKES]
-    later = [option(price, kind, NEXT_WEEK) for kind in sides for price in STRIKES]
-    return await add_instruments(worker_db, NIFTY, *options, *later)
-
-
-def call_number(price: int) -> int:
-    return 2 + STRIKES.index(price)
-
-
-def put_number(price: int) -> int:
-    return 7 + STRIKES.index(price)
-
-
-async def save(database: Database, *minutes) -> None:
-    async with database.transaction() as transaction:
-        await OptionMinuteStore(database).save_minutes(transaction, minutes)
-
-
-async def save_bars(database: Database, *rows: np.ndarray) -> None:
-    async with database.transaction() as transaction:
-        for row in rows:
-            await BarStore(database).merge_bars(transaction, row)
-
-
-def with_interest(instrument: int, opened: str, level: int, close: float = 100.0) -> np.ndarray:
-    """A minute bar with open interest."""
-    day = opened if "T" in opened else f"2025-11-10T{opened}"
-    return bar(instrument, day, (close, close, close, close), open_interest=level)
-
-
-async def ask(api: RunningApi, method: str, request):
-    answer = await api.call(f"{SERVICE}/{method}", request, token=api.token())
-    assert answer.code is grpc.StatusCode.OK, (answer.code, answer.info, answer.bad_request)
-    return answer.message
-
-
-async def refused(api: RunningApi, method: str, request) -> tuple[str, str]:
-    answer = await api.call(f"{SERVICE}/{method}", request, token=api.token())
-    return answer.info.reason, answer.bad_request.field_violations[0].field
+    return await add_options(worker_db)
 
 
 def metrics_request(**fields) -> pb.ListExpiryMetricsRequest:
@@ -144,155 +99,6 @@ async def test_a_span_of_metrics_begins_at_its_start_and_ends_before_its_end(api
 )
 async def test_wrong_requests_for_metrics(api, fields, refusal):
     assert await refused(api, "ListExpiryMetrics", metrics_request(**fields)) == refusal
-
-
-def series_request(indicator: str, side: int = 0, **fields) -> pb.ListMoneynessSeriesRequest:
-    given = {
-        "underlying": "NIFTY",
-        "expiries": ["2025-11-25"],
-        "timeframe": "1min",
-        "end_time": at("15:00:00"),
-    } | fields
-    code = option_pb2.OptionIndicator.Value(f"OPTION_INDICATOR_{indicator}")
-    return pb.ListMoneynessSeriesRequest(indicator=code, option_type=side, **given)
-
-
-def points(answer: pb.ListMoneynessSeriesResponse) -> dict[str, list[float]]:
-    return {series.moneyness: [point.value for point in series.points] for series in answer.series}
-
-
-async def test_the_money_moves_and_the_series_follows(api, worker_db):
-    """At 09:15 the forward is 25,010: the call of 25,050 is OTM1. At 09:16 it is 25,060: that call is at the money."""
-    rows = (
-        strike(25_000, contract(call_number(25_000), 2, volatility=0.15)),
-        strike(25_050, contract(call_number(25_050), 2, volatility=0.14)),
-    )
-    await save(
-        worker_db,
-        minute("2025-11-10T09:15:00", *rows, forward=25_010.0),
-        minute("2025-11-10T09:16:00", *rows, forward=25_060.0),
-    )
-    answer = await ask(api, "ListMoneynessSeries", series_request("IMPLIED_VOLATILITY", option_pb2.OPTION_TYPE_CALL))
-    assert points(answer) == {"ITM1": [0.15], "ATM": [0.15, 0.14], "OTM1": [0.14]}
-    assert [series.level for series in answer.series] == [-1, 0, 1]
-    assert list(answer.series[0].labels) == ["NWeek+0", "NMonth+0"]
-    assert answer.series[0].points[0].open_time == at("09:16:00")
-
-
-async def test_both_sides_stand_equally_far_out_of_the_money(api, worker_db):
-    """OTM1 is the call of 25,050 (0.14) and the put of 24,950 (0.18): 0.16. ITM1 has a put alone, of 25,050: 0.17."""
-    await save(
-        worker_db,
-        minute(
-            "2025-11-10T09:15:00",
-            strike(24_950, None, contract(put_number(24_950), 2, volatility=0.18)),
-            strike(
-                25_050,
-                contract(call_number(25_050), 2, volatility=0.14),
-                contract(put_number(25_050), 2, volatility=0.17),
-            ),
-            forward=25_000.0,
-        ),
-    )
-    answer = await ask(api, "ListMoneynessSeries", series_request("IMPLIED_VOLATILITY"))
-    assert points(answer) == {"ITM1": [0.17], "OTM1": [pytest.approx(0.16)]}
-
-
-async def test_delta_of_both_sides_is_the_sum_of_sizes(api, worker_db):
-    sides = (contract(call_number(25_000), 1, delta=0.52), contract(put_number(25_000), 1, delta=-0.48))
-    await save(worker_db, minute("2025-11-10T09:15:00", strike(25_000, *sides), forward=25_000.0))
-    answer = await ask(api, "ListMoneynessSeries", series_request("DELTA"))
-    assert points(answer) == {"ATM": [pytest.approx(1.0)]}
-
-
-async def test_open_interest_stays_until_it_changes(api, worker_db):
-    """The put has 300 since 09:15; the call 100, then 150. Their ratio is 3, then 2."""
-    await save(worker_db, *(minute(f"2025-11-10T09:{number}:00", forward=25_000.0) for number in (16, 17)))
-    await save_bars(
-        worker_db,
-        with_interest(call_number(25_000), "09:16:00", 100),
-        with_interest(call_number(25_000), "09:17:00", 150),
-        with_interest(put_number(25_000), "09:15:00", 300),
-    )
-    total = await ask(api, "ListMoneynessSeries", series_request("OPEN_INTEREST"))
-    ratio = await ask(api, "ListMoneynessSeries", series_request("PCR"))
-    put = await ask(api, "ListMoneynessSeries", series_request("OPEN_INTEREST", option_pb2.OPTION_TYPE_PUT))
-    assert (points(total), points(ratio), points(put)) == (
-        {"ATM": [400, 450]}, {"ATM": [3, 2]}, {"ATM": [300, 300]},
-    )  # fmt: skip
-
-
-async def test_premium_against_a_flat_smile(api, worker_db):
-    """All volatilities are 0.15, so the smile is flat. F = 25,000, K = 25,000, T = 0.04, r = 0:
-    price = 25,000 · (2·N(0.15·√0.04 / 2) − 1) = 299.1955…; the call closed at 310, which is 10.8045 more."""
-    numbers = [(price, call_number(price), put_number(price)) for price in STRIKES]
-    rows = [
-        strike(price, contract(call, 1, volatility=0.15), contract(put, 1, volatility=0.15))
-        for price, call, put in numbers
-    ]
-    await save(worker_db, minute("2025-11-10T09:15:00", *rows, forward=25_000.0, rate=0.0))
-    await save_bars(worker_db, with_interest(call_number(25_000), "09:15:00", 75, close=310.0))
-    call = option_pb2.OPTION_TYPE_CALL
-    premium = await ask(api, "ListMoneynessSeries", series_request("PREMIUM", call))
-    absolute = await ask(api, "ListMoneynessSeries", series_request("PREMIUM_ABS", call))
-    percent = await ask(api, "ListMoneynessSeries", series_request("PREMIUM_PCT"))
-    assert points(premium) == {"ATM": [310.0]}
-    assert points(absolute) == {"ATM": [pytest.approx(10.8045, abs=1e-3)]}
-    assert points(percent) == {"ATM": [pytest.approx(10.8045 / 299.1955 * 100, abs=1e-3)]}
-
-
-async def test_volume_of_a_larger_bucket_is_a_sum(api, worker_db):
-    await save(worker_db, minute("2025-11-10T09:19:00", forward=25_000.0))
-    first, second = call_number(25_000), put_number(25_000)
-    await save_bars(
-        worker_db,
-        bar(first, "2025-11-10T09:15:00", (1, 1, 1, 1), cumulative_before=0, cumulative_max=75),
-        bar(first, "2025-11-10T09:18:00", (1, 1, 1, 1), cumulative_before=75, cumulative_max=225),
-        bar(second, "2025-11-10T09:18:00", (1, 1, 1, 1), cumulative_before=0, cumulative_max=50),
-    )
-    answer = await ask(api, "ListMoneynessSeries", series_request("VOLUME", timeframe="5min"))
-    assert points(answer) == {"ATM": [275]}
-
-
-async def test_the_nearest_two_expiries_are_the_default(api, worker_db):
-    rows = strike(25_000, contract(4, 1, gamma=0.001))
-    later = strike(25_000, contract(14, 1, gamma=0.002))
-    await save(
-        worker_db,
-        minute("2025-11-10T09:15:00", rows, forward=25_000.0),
-        minute("2025-11-10T09:15:00", later, forward=25_000.0, expiry=NEXT_WEEK),
-    )
-    answer = await ask(api, "ListMoneynessSeries", series_request("GAMMA", expiries=[]))
-    assert [(series.expiry, series.points[0].value) for series in answer.series] == [
-        ("2025-11-25", 0.001),
-        ("2025-12-02", 0.002),
-    ]
-
-
-async def test_series_come_in_pages_of_whole_buckets(api, worker_db):
-    """3 levels make 3 points a bucket: a page of 7 has 2 buckets."""
-    rows = strike(25_000, contract(4, 1, theta=-8.0))
-    await save(worker_db, *(minute(f"2025-11-10T09:{number}:00", rows, forward=25_000.0) for number in (15, 16, 17)))
-    asked = {"max_level": 1, "page_size": 7}
-    first = await ask(api, "ListMoneynessSeries", series_request("DECAY", **asked))
-    second = await ask(api, "ListMoneynessSeries", series_request("DECAY", page_token=first.next_page_token, **asked))
-    times = [[point.open_time for point in page.series[0].points] for page in (first, second)]
-    assert times == [[at("09:15:00"), at("09:16:00")], [at("09:17:00")]]
-    assert second.next_page_token == ""
-
-
-@pytest.mark.parametrize(
-    ("request_", "refusal"),
-    [
-        (series_request("MAX_PAIN"), ("VALIDATION_FAILED", "indicator")),
-        (series_request("PCR", option_pb2.OPTION_TYPE_CALL), ("VALIDATION_FAILED", "option_type")),
-        (series_request("GAMMA", expiries=["2025-11-25", "NMonth+7"]), ("EXPIRY_NOT_FOUND", "expiries[1]")),
-        (series_request("GAMMA", timeframe="2min"), ("TIMEFRAME_UNKNOWN", "timeframe")),
-        (series_request("GAMMA", underlying="NOSUCH"), ("UNDERLYING_NOT_FOUND", "underlying")),
-    ],
-)
-async def test_wrong_requests_for_series(api, request_, refusal):
-    assert await refused(api, "ListMoneynessSeries", request_) == refusal
 
 
 def history_request(**fields) -> pb.ListStrikeHistoryRequest:
@@ -447,8 +253,3 @@ async def test_greeks_without_time_need_market_time(api):
         f"{SERVICE}/GetGreeksAt", pb.GetGreeksAtRequest(instrument="NFO:NIFTY25NOV25000CE"), token=api.token()
     )
     assert (answer.code, answer.info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MARKET_TIME_UNKNOWN")
-
-
-def test_the_hand_computed_premium():
-    """What the test of premiums rests on, by the error function alone."""
-    assert 25_000 * math.erf(0.15 * 0.2 / 2 / 2**0.5) == pytest.approx(299.1955, abs=1e-4)
