@@ -41,6 +41,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON monitor_sessions, monitor_session_instru
 GRANT SELECT, DELETE ON monitor_sessions TO strikeline_worker;
 GRANT SELECT ON monitor_session_instruments TO strikeline_worker;
 
+-- An underlying's own instrument, for every underlying that is searched.
+CREATE INDEX instruments_index_idx ON instruments (underlying) WHERE kind = 'INDEX';
+
 -- Lets sessions live until then, those that would end before `due`. -> the revisions of all that exist.
 CREATE FUNCTION renew_monitor_sessions(sessions text[], lives_until timestamptz, due timestamptz)
 RETURNS TABLE (monitor_session text, revision integer)
@@ -58,6 +61,7 @@ GRANT EXECUTE ON FUNCTION renew_monitor_sessions(text[], timestamptz, timestampt
 
 DOWN = """
 DROP FUNCTION renew_monitor_sessions(text[], timestamptz, timestamptz);
+DROP INDEX instruments_index_idx;
 DROP TABLE monitor_session_instruments, monitor_sessions;
 """
 

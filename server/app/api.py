@@ -9,6 +9,7 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from server.app.core import Core, load_calendars, open_core
+from server.app.monitor import make_monitor
 from server.app.role import Role
 from server.contract.errors import load_catalogue
 from server.contract.methods import load_contract
@@ -156,11 +157,12 @@ def _servicers(core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar]) ->
     instruments, strategies, m2m = InstrumentStore(database), StrategyStore(database), M2mStore(database)
     exits = Exits(market, core.settings.freshness_bound)
     figures = MarkToMarket(hub, StoredStrategies(strategies, m2m), m2m)
+    monitor = make_monitor(core, hub, calendars, _assumptions(core.settings))
     return {
         f"{PACKAGE}.AccountService": AccountService(AccountStore(database)),
         f"{PACKAGE}.FuturesService": _futures_service(core, hub, calendars),
         f"{PACKAGE}.InstrumentService": _instrument_service(core, market, calendars),
-        f"{PACKAGE}.MarketDataService": MarketDataService(hub, instruments, BarStore(database), calendars),
+        f"{PACKAGE}.MarketDataService": MarketDataService(hub, instruments, BarStore(database), calendars, monitor),
         f"{PACKAGE}.OptionService": _option_service(core, hub, calendars),
         f"{PACKAGE}.StrategyService": StrategyService(strategies, instruments, exits, figures),
     }

@@ -5,12 +5,14 @@ from __future__ import annotations
 from server.app.backfill import backfill_jobs
 from server.app.core import load_calendars, open_core
 from server.app.role import Role
+from server.jobs.monitor_sessions import MonitorSessionsJob
 from server.jobs.retention import RetentionJob
 from server.jobs.rollup import RollupJob
 from server.market.worker import Worker
 from server.rpc.measures import watch
 from server.rpc.meters import PrometheusMeter
 from server.rpc.metrics_server import metrics_server
+from server.store.monitor_sessions import MonitorSessionStore, SessionLimits
 from server.store.rollups import RollupStore
 
 
@@ -24,9 +26,12 @@ class WorkerApp(Role):
         self.registry = core.registry
         calendars = await load_calendars(core.database)
         rollups = RollupStore(core.database)
+        limits = SessionLimits(settings.monitor_session_ttl, settings.monitor_sessions_per_user)
+        sessions = MonitorSessionStore(core.database, limits)
         jobs = {
             "worker/rollup": RollupJob(rollups).run,
             "worker/retention": RetentionJob(rollups, settings.option_minutes_days).run,
+            "worker/monitor-sessions": MonitorSessionsJob(sessions).run,
             **await backfill_jobs(core, calendars, self._stack),
         }
         meter = PrometheusMeter(core.registry)

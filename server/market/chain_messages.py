@@ -126,7 +126,7 @@ class ChainMessages:
 
     def __init__(self, chain: LiveChain, key: Callable[[int], str]) -> None:
         self.chain = chain
-        self._key = key
+        self.key = key
 
     @property
     def reference(self) -> float | None:
@@ -183,7 +183,7 @@ class ChainMessages:
     def _rows(self) -> list[bytes]:
         """Each strike as a field of an OptionChain: a message is its fields, one after the other."""
         volatility = model_volatility(self.chain)
-        sides = (_quotes(self, side, volatility, self._key) for side in ("call", "put"))
+        sides = (_quotes(self, side, volatility, self.key) for side in ("call", "put"))
         parts = zip(self._places(), *sides, strict=True)
         return [delimited(_ROW, b"".join(part)) for part in parts]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
+from google.protobuf.empty_pb2 import Empty
+
 from server.domain.calendar import MarketCalendar, calendar_of
 from server.domain.errors import FieldViolation, InvalidArgument
 from server.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
@@ -13,16 +15,17 @@ from server.market.hub.feed import FeedState
 from server.market.hub.hub import Hub
 from server.market.hub.options import DeliveryOptions, Subscriber
 from server.rpc.call import Call
-from server.services.converters_market import bar_message, quote_message, quote_of_bars
+from server.services.converters_market import bar_message
 from server.services.depth import analyze_depth
-from server.services.quotes import QuoteEncoder
+from server.services.monitor import Monitor
+from server.services.quotes import QuoteEncoder, StoredQuotes
 from server.services.requests import SERIES_SIZE, find_instrument, page_size, unknown_instrument
 from server.services.times import datetime_of
 from server.store.bar_series import BarQuery
 from server.store.bars import BarStore
 from server.store.instruments import InstrumentStore
 from server.store.records import to_datetime
-from strikeline.v1 import depth_pb2, quote_pb2
+from strikeline.v1 import depth_pb2, monitor_pb2
 from strikeline.v1 import market_data_service_pb2 as pb
 
 _QUOTES = wire.key_of(pb.BatchGetQuotesResponse.DESCRIPTOR, "quotes")
@@ -33,10 +36,17 @@ class MarketDataService:
     """Quotes and streams come from the hub, bars from the store."""
 
     def __init__(
-        self, hub: Hub, instruments: InstrumentStore, bars: BarStore, calendars: Mapping[str, MarketCalendar]
+        self,
+        hub: Hub,
+        instruments: InstrumentStore,
+        bars: BarStore,
+        calendars: Mapping[str, MarketCalendar],
+        monitor: Monitor,
     ) -> None:
         self._hub = hub
+        self._monitor = monitor
         self._quotes = QuoteEncoder(hub, _QUOTES)
+        self._stored = StoredQuotes(bars, calendars)
         self._as_of = (0, b"")
         self._instruments = instruments
         self._bars = bars
@@ -49,7 +59,7 @@ class MarketDataService:
         known = self._hub.directory.known(request.instruments)
         for key, number in known or await self._resolved(request.instruments):
             quote = self._quotes.encoded(key, number, stale=stale)
-            parts.append(self._quotes.field(await self._stored_quote(key, number)) if quote is None else quote)
+            parts.append(self._quotes.field(await self._stored.quote(key, number)) if quote is None else quote)
         parts.append(self._market_time())
         return b"".join(parts)
 
@@ -116,6 +126,51 @@ class MarketDataService:
             async for envelope in envelopes:
                 yield envelope
 
+    async def GetMarketSnapshot(self, request: monitor_pb2.GetMarketSnapshotRequest, call: Call) -> bytes:
+        """The newest quotes around an underlying: a MarketSnapshot, serialised."""
+        return await self._monitor.screens.snapshot(request)
+
+    async def GetMonitorMetadata(
+        self, request: monitor_pb2.GetMonitorMetadataRequest, call: Call
+    ) -> monitor_pb2.MonitorMetadata:
+        """The instruments around an underlying."""
+        return await self._monitor.screens.metadata(request)
+
+    async def SearchMonitorSymbols(
+        self, request: monitor_pb2.SearchMonitorSymbolsRequest, call: Call
+    ) -> monitor_pb2.SearchMonitorSymbolsResponse:
+        """Underlyings by a part of symbol or name, best first."""
+        return await self._monitor.symbols.search(request)
+
+    async def CreateMonitorSession(
+        self, request: monitor_pb2.CreateMonitorSessionRequest, call: Call
+    ) -> monitor_pb2.MonitorSession:
+        """A new session of instruments that the feed follows."""
+        return await self._monitor.sessions.create(request, call)
+
+    async def UpdateMonitorSession(
+        self, request: monitor_pb2.UpdateMonitorSessionRequest, call: Call
+    ) -> monitor_pb2.MonitorSession:
+        """Gives a session other instruments, or lets it live on."""
+        return await self._monitor.sessions.update(request, call)
+
+    async def DeleteMonitorSession(self, request: monitor_pb2.DeleteMonitorSessionRequest, call: Call) -> Empty:
+        """Ends a session and its streams."""
+        await self._monitor.sessions.delete(request, call)
+        return Empty()
+
+    async def GetMonitorStatus(
+        self, request: monitor_pb2.GetMonitorStatusRequest, call: Call
+    ) -> monitor_pb2.MonitorStatus:
+        """The caller's sessions and the feed's state."""
+        return await self._monitor.sessions.status(call)
+
+    async def StreamMonitor(self, request: monitor_pb2.StreamMonitorRequest, call: Call) -> AsyncGenerator[bytes, None]:
+        """Every tick of a session's instruments."""
+        async with contextlib.aclosing(self._monitor.sessions.stream(request, call)) as envelopes:
+            async for envelope in envelopes:
+                yield envelope
+
     async def _resolved(self, items: Sequence[str]) -> list[tuple[str, int]]:
         """Key and number of each item. Raises NotFound that names the first without instrument."""
         resolved: list[tuple[str, int]] = []
@@ -131,14 +186,6 @@ class MarketDataService:
         if now != self._as_of[0]:
             self._as_of = (now, wire.delimited(_AS_OF, wire.timestamp(now)) if now else b"")
         return self._as_of[1]
-
-    async def _stored_quote(self, key: str, number: int) -> quote_pb2.Quote:
-        query = BarQuery(instrument_id=number, timeframe=ONE_MINUTE, ascending=False)
-        calendar = self._calendars[calendar_of(key.partition(":")[0])]
-        page = await self._bars.list_bars(query, calendar, 1)
-        if not page.items:
-            return quote_message(key, None, stale=True)
-        return quote_of_bars(key, page.items[0])
 
 
 def subscriber_of(call: Call) -> Subscriber:

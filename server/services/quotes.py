@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
+from server.domain.calendar import MarketCalendar, calendar_of
+from server.domain.instruments import Instrument
+from server.domain.prices import SCALE
+from server.domain.timeframes import ONE_MINUTE
 from server.market.hub import wire
 from server.market.hub.quotes import Quote
-from server.services.converters_market import quote_message
+from server.services.converters_market import quote_message, quote_of_bars
+from server.store.bar_series import Bar, BarQuery
+from server.store.bars import BarStore
 from strikeline.v1 import quote_pb2
 
 KEPT = 20_000
@@ -51,3 +58,41 @@ class QuoteEncoder:
     def field(self, quote: quote_pb2.Quote) -> bytes:
         """The field with a quote from elsewhere."""
         return wire.delimited(self._field, quote.SerializeToString())
+
+
+class StoredQuotes:
+    """What stored minutes still tell of instruments without a tick in memory. `calendars` are by name."""
+
+    def __init__(self, bars: BarStore, calendars: Mapping[str, MarketCalendar]) -> None:
+        self._bars = bars
+        self._calendars = calendars
+
+    async def quote(self, key: str, instrument_id: int) -> quote_pb2.Quote:
+        """The newest minute's close, stale; without any minute nothing but the key."""
+        bar = await self._newest(key, instrument_id)
+        return quote_message(key, None, stale=True) if bar is None else quote_of_bars(key, bar)
+
+    async def price(self, key: str, instrument_id: int) -> float | None:
+        """The newest minute's close in rupees or points; None without any minute."""
+        bar = await self._newest(key, instrument_id)
+        return None if bar is None else bar.close
+
+    async def _newest(self, key: str, instrument_id: int) -> Bar | None:
+        query = BarQuery(instrument_id=instrument_id, timeframe=ONE_MINUTE, ascending=False)
+        page = await self._bars.list_bars(query, self._calendars[calendar_of(key.partition(":")[0])], 1)
+        return page.items[0] if page.items else None
+
+
+class NewestPrices:
+    """The newest price that is known of an instrument, from a tick or from stored minutes."""
+
+    def __init__(self, live: Quotes, stored: StoredQuotes) -> None:
+        self._live = live
+        self._stored = stored
+
+    async def price(self, instrument: Instrument) -> float | None:
+        """Rupees or points; None when nothing is known."""
+        quote = self._live.quote(instrument.instrument_id)
+        if quote is not None and quote.last_price is not None:
+            return quote.last_price / SCALE
+        return await self._stored.price(instrument.key, instrument.instrument_id)

@@ -22,6 +22,7 @@ _BEFORE_ALL: Final = date(1900, 1, 1)
 
 
 _COLUMNS: Final = tuple(field.name for field in fields(NewInstrument))
+_FIELDS: Final = ("instrument_id", *_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,14 @@ class UnderlyingSummary:
     instrument: str | None
     expiries: tuple[date, ...]
     contracts: int
+
+
+@dataclass(frozen=True)
+class NamedUnderlying:
+    """Something with derivatives in force. `instrument` is its own one, absent when the master lacks it."""
+
+    underlying: str
+    instrument: Instrument | None
 
 
 @dataclass(frozen=True)
@@ -170,6 +179,24 @@ class InstrumentStore:
             for row in rows
         ]
 
+    async def search_underlyings(
+        self, query: str, canonical: str, on: date, page_size: int, page_token: str = ""
+    ) -> Page[NamedUnderlying]:
+        """What has derivatives that are not over on that date and has the query in a symbol or name, best first.
+
+        Spaces and case do not matter. `canonical` is the underlying that the query is a name of, else empty.
+        """
+        compact = query.upper().replace(" ", "")
+        asked = (compact, canonical, on)
+        after = decode_token(asked, page_token, int)
+        offset = cast(int, after[0]) if after else 0
+        if not compact or not 0 <= offset < _SEARCH_DEPTH:
+            return Page(())
+        arguments = (_literal(compact), compact, canonical, on, page_size + 1, offset)
+        rows = await self._database.fetch(_SQL["search_underlyings"], *arguments)
+        items, last = cut([_named(row) for row in rows], page_size)
+        return Page(items, encode_token(asked, [offset + page_size]) if last else "")
+
     async def stats(self, on: date | None = None) -> Sequence[InstrumentCounts]:
         """Counts by kind, exchange and segment."""
         rows = await self._database.fetch(_SQL["stats"], on)
@@ -211,7 +238,12 @@ def _strike(instrument: Instrument) -> Decimal:
     return Decimal(-1) if instrument.strike is None else instrument.strike
 
 
+def _named(row: Row) -> NamedUnderlying:
+    own = None if row["instrument_id"] is None else instrument_of(row)
+    return NamedUnderlying(row["canonical"], own)
+
+
 def instrument_of(row: Row) -> Instrument:
     """An instrument of a row that has all columns of the master."""
-    values = {name: value for name, value in row.items() if name != "key"}
+    values = {name: row[name] for name in _FIELDS}
     return Instrument(**{**values, "kind": InstrumentKind(row["kind"])})

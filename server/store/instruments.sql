@@ -122,6 +122,36 @@ FROM instruments contract
 WHERE contract.expiry IS NOT NULL AND ($1::date IS NULL OR contract.expiry >= $1)
 GROUP BY contract.underlying ORDER BY contract.underlying;
 
+-- name: search_underlyings
+-- $1 pattern of the query without spaces, $2 the query itself, $3 the underlying that it is a name of, $4 date on which a
+-- contract must not be over. What it names comes first, then what begins with it, then the rest.
+WITH RECURSIVE listed AS (
+    SELECT min(underlying) AS underlying FROM instruments WHERE expiry IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(underlying) FROM instruments WHERE expiry IS NOT NULL AND underlying > listed.underlying)
+    FROM listed WHERE listed.underlying IS NOT NULL
+), known AS (
+    SELECT listed.underlying AS canonical,
+           coalesce((SELECT instrument_id FROM instruments
+                     WHERE underlying = listed.underlying AND kind = 'INDEX' ORDER BY key LIMIT 1),
+                    (SELECT instrument_id FROM instruments
+                     WHERE key = 'NSE:' || listed.underlying AND kind = 'EQUITY')) AS own
+    FROM listed
+    WHERE EXISTS (SELECT FROM instruments WHERE underlying = listed.underlying AND expiry >= $4)
+), texts AS (
+    SELECT known.canonical, own.*,
+           ARRAY[replace(known.canonical, ' ', ''), replace(own.tradingsymbol, ' ', ''),
+                 replace(upper(own.name), ' ', '')] AS texts
+    FROM known LEFT JOIN instruments own ON own.instrument_id = known.own
+)
+SELECT canonical, instrument_id, key, exchange, tradingsymbol, token, name, kind, underlying, expiry, strike, tick_size,
+       lot_size, freeze_quantity, segment, provenance
+FROM texts
+WHERE canonical = $3 OR EXISTS (SELECT FROM unnest(texts) AS text WHERE text LIKE '%' || $1 || '%')
+ORDER BY canonical <> $3 AND NOT $2 = ANY (texts),
+         NOT EXISTS (SELECT FROM unnest(texts) AS text WHERE text LIKE $1 || '%'), canonical
+LIMIT $5 OFFSET $6;
+
 -- name: stats
 -- $1 date: which contracts are not over.
 SELECT kind, exchange, segment, count(*) AS total,

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from server.domain.errors import NotFound, ResourceExhausted, StrikelineError, Unauthenticated, Unavailable
+from server.domain.errors import NotFound, ResourceExhausted, StrikelineError, Unauthenticated
 from server.market.hub.channel import Cursor, Frame
 from server.market.hub.clock import Clock
 from server.market.hub.items import ItemSet
@@ -48,13 +48,15 @@ class Delivery:
         self._subscriber = subscriber
         self._pulse = self._channel.pulses[options.flush]
         self._conflate = options.slow is SlowPolicy.CONFLATE
-        self._fingerprint = fingerprint(subscription.method, subscriber.user, subscription.keys, subscription.variant)
+        self._fingerprint = fingerprint(
+            subscription.method, subscriber.user, subscription.keys, subscription.variant, subscription.family
+        )
         self._cursor: Cursor | None = None
         self._moment = self._channel.head
         self._sequence = self._notice = 0
         self._epoch = self._channel.epoch
         self._failure: StrikelineError | None = None
-        self._draining = False
+        self._farewell: StrikelineError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[object] | None = None
         self._last_sent = desk.clock.monotonic()
@@ -104,9 +106,9 @@ class Delivery:
         elif self._blocked_since is not None and now - self._blocked_since >= self._desk.stall_timeout:
             self._give_up()
 
-    def drain(self) -> None:
-        """Lets the stream send what it has, say RECONNECT and end."""
-        self._draining = True
+    def drain(self, farewell: StrikelineError) -> None:
+        """Lets the stream send what it has, say RECONNECT and end with that error."""
+        self._farewell = self._farewell or farewell
         self.wake()
 
     def end(self, error: StrikelineError) -> None:
@@ -138,7 +140,8 @@ class Delivery:
         if not self._options.resume_token:
             return None
         streams = len(self._channel.head.position)
-        bookmark = self._desk.sealer.open(self._options.resume_token, self._fingerprint, streams)
+        relatives = bool(_of(self._subscription).family)
+        bookmark = self._desk.sealer.open(self._options.resume_token, self._fingerprint, streams, relatives=relatives)
         if bookmark.position:
             await self._topic.check_held(bookmark.position)
             await self._channel.reached(bookmark.position)
@@ -181,16 +184,16 @@ class Delivery:
             yield self._snapshot(cursor)
         if self._notice != channel.notices.count:
             yield from self._noticed(cursor)
-        cut = channel.head if self._draining else self._pulse.cut
+        cut = channel.head if self._farewell else self._pulse.cut
         while True:
             # Only ready bytes are held while the client takes its time, never what they were made of.
             envelopes = self._next(cursor, cut)
             if not envelopes:
                 break
             yield from envelopes
-        if self._draining and self._failure is None:
+        if self._farewell is not None and self._failure is None:
             yield self._seal(layout.status, _status(stream_pb2.STREAM_CONDITION_RECONNECT), self._moment)
-            self._failure = Unavailable("this server goes down", reason="SERVER_DRAINING", retry_after=0.0)
+            self._failure = self._farewell
         elif self._desk.clock.monotonic() - self._last_sent >= self._options.heartbeat:
             yield self._seal(layout.heartbeat, b"", self._moment)
 
@@ -215,7 +218,7 @@ class Delivery:
         return [self._seal(self._layout.status, status, self._moment), self._batch(frame)]
 
     async def _until_due(self, cursor: Cursor) -> None:
-        if self._epoch != self._channel.epoch or self._notice != self._channel.notices.count or self._draining:
+        if self._epoch != self._channel.epoch or self._notice != self._channel.notices.count or self._farewell:
             return
         if self._channel.pending(cursor, self._pulse.cut):
             return

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
 
-from server.domain.errors import Aborted, FieldViolation, InvalidArgument, Unavailable
+from server.domain.errors import Aborted, FieldViolation, InvalidArgument, StrikelineError, Unavailable
 from server.domain.options.strike_range import ExplicitStrikes, StrikeRange
 from server.domain.timeframes import TIMEFRAMES, Timeframe
 from server.market.hub import bars, chain_requests, depths, m2m, option_chains, signals, ticks
@@ -78,6 +78,17 @@ class Hub:
     ) -> AsyncGenerator[bytes, None]:
         """Every tick of the instruments, as StreamTicksResponse messages."""
         return self._market_data(self.intake.ticks, ticks.METHOD, instruments, options, subscriber)
+
+    def subscribe_monitor(
+        self, session: str, instruments: Sequence[str], options: DeliveryOptions, subscriber: Subscriber
+    ) -> AsyncGenerator[bytes, None]:
+        """Every tick of a session's instruments, as StreamTicksResponse messages.
+
+        A token from when the session had other instruments is good for a new snapshot.
+        """
+        return self._market_data(
+            self.intake.ticks, ticks.MONITOR_METHOD, instruments, options, subscriber, family=session
+        )
 
     def subscribe_bars(
         self,
@@ -221,17 +232,26 @@ class Hub:
 
     def cancel(self, stream: str) -> bool:
         """Ends a stream with STREAM_CANCELLED. -> it was open here."""
+        return self.end(
+            stream, Aborted("the stream was cancelled", reason="STREAM_CANCELLED", metadata={"stream": stream})
+        )
+
+    def end(self, stream: str, error: StrikelineError, *, reconnect: bool = False) -> bool:
+        """Ends a stream with an error; with `reconnect` it says RECONNECT before. -> it was open here."""
         running = self._registry.get(stream)
         if running is None:
             return False
-        running.end(Aborted("the stream was cancelled", reason="STREAM_CANCELLED", metadata={"stream": stream}))
+        if reconnect:
+            running.drain(error)
+        else:
+            running.end(error)
         return True
 
     def drain(self) -> None:
         """Lets every stream send what it has, say RECONNECT and end; new ones are refused."""
         self._draining = True
         for stream in self._registry.all():
-            stream.drain()
+            stream.drain(_draining())
 
     async def reached(self, place: EntryId) -> None:
         """Returns when the log has been read up to a place."""
@@ -245,11 +265,13 @@ class Hub:
         options: DeliveryOptions,
         subscriber: Subscriber,
         variant: str = "",
+        family: str = "",
     ) -> AsyncGenerator[bytes, None]:
         self._refuse_when_draining()
         outcomes = await self.directory.resolve(instruments)
-        delivery = Delivery(self._desk, topic, Subscription(method, outcomes, variant), options, subscriber)
-        del outcomes
+        subscription = Subscription(method, outcomes, variant, family=family)
+        delivery = Delivery(self._desk, topic, subscription, options, subscriber)
+        del outcomes, subscription
         async with contextlib.aclosing(delivery.run()) as envelopes:
             async for envelope in envelopes:
                 yield envelope

@@ -41,8 +41,8 @@ class RunningStream(Protocol):
         """Tells it that time has passed."""
         ...
 
-    def drain(self) -> None:
-        """Lets it send what it has, say RECONNECT and end."""
+    def drain(self, farewell: StrikelineError) -> None:
+        """Lets it send what it has, say RECONNECT and end with that error."""
         ...
 
     def end(self, error: StrikelineError) -> None:

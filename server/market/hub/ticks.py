@@ -25,6 +25,7 @@ from strikeline.v1 import market_data_service_pb2
 Rows = NDArray[np.void]
 
 METHOD = "strikeline.v1.MarketDataService/StreamTicks"
+MONITOR_METHOD = "strikeline.v1.MarketDataService/StreamMonitor"
 
 _TURNS_OF_CLIENTS = 2
 """Turns of the event loop before the book's: a pulse wakes some clients in each, and more turns would make a crowd of

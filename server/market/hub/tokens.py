@@ -19,6 +19,7 @@ FIELD = "options.resume_token"
 
 _VERSION = b"\x01"
 _FINGERPRINT_SIZE = 16
+_FAMILY_SIZE = 8
 _MAC_SIZE = 16
 _PURPOSE = b"strikeline resume token v1"
 _SEQUENCE = struct.Struct(">Q")
@@ -36,17 +37,17 @@ class Bookmark:
     position: Position
 
 
-def fingerprint(method: str, user: str, items: Iterable[str], variant: str = "") -> bytes:
+def fingerprint(method: str, user: str, items: Iterable[str], variant: str = "", family: str = "") -> bytes:
     """Identifies a request and its principal: a token continues only the same subscription of the same user.
 
     `items` are canonical keys; their order does not matter. `variant` is what else changes the events, such as a
-    timeframe. How the stream is delivered (flush interval, heartbeat, policy) does not matter.
+    timeframe. How the stream is delivered (flush interval, heartbeat, policy) does not matter. Requests of one user,
+    method and `family` begin alike.
     """
-    digest = hashlib.blake2b(digest_size=_FINGERPRINT_SIZE)
-    for part in (method, user, variant, *sorted(items)):
-        encoded = part.encode()
-        digest.update(len(encoded).to_bytes(4, "big") + encoded)
-    return digest.digest()
+    own = (method, user, variant, *sorted(items))
+    if not family:
+        return _digest(own, _FINGERPRINT_SIZE)
+    return _digest((method, user, family), _FAMILY_SIZE) + _digest(own, _FINGERPRINT_SIZE - _FAMILY_SIZE)
 
 
 class TokenSealer:
@@ -64,10 +65,16 @@ class TokenSealer:
         """A token for a bookmark."""
         return self.seal(request, bookmark.sequence, pack(bookmark.position))
 
-    def open(self, token: str, request: bytes, streams: int) -> Bookmark:
-        """Where the token stands. Raises InvalidArgument when it is forged, or belongs to another request or user."""
+    def open(self, token: str, request: bytes, streams: int, *, relatives: bool = False) -> Bookmark:
+        """Where the token stands. Raises InvalidArgument when it is forged, or belongs to another request or user.
+
+        With `relatives` the token of another request of the same family counts its envelopes on and stands nowhere.
+        """
         body = self._verified(token)
-        if body[len(_VERSION) : len(_VERSION) + _FINGERPRINT_SIZE] != request:
+        made_for = body[len(_VERSION) : len(_VERSION) + _FINGERPRINT_SIZE]
+        if relatives and made_for != request and made_for[:_FAMILY_SIZE] == request[:_FAMILY_SIZE]:
+            return Bookmark(_SEQUENCE.unpack_from(body, _HEAD - _SEQUENCE.size)[0], ())
+        if made_for != request:
             _refuse("belongs to another subscription or caller")
         try:
             position = unpack(body[_HEAD:])
@@ -93,6 +100,14 @@ class TokenSealer:
     def _mac(self, body: bytes) -> bytes:
         # Keyed BLAKE2 is a MAC by itself (RFC 7693) and costs a third of HMAC: there is one in every envelope.
         return hashlib.blake2b(body, key=self._key, digest_size=_MAC_SIZE).digest()
+
+
+def _digest(parts: Iterable[str], size: int) -> bytes:
+    digest = hashlib.blake2b(digest_size=size)
+    for part in parts:
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return digest.digest()
 
 
 def _refuse(why: str = "is not a token of this service") -> NoReturn:

@@ -76,13 +76,15 @@ INSTRUMENTS = Refusal("INSTRUMENT_NOT_FOUND", "instrument")
 class Subscription:
     """A request to a topic. `variant` is what else distinguishes its events, such as the timeframe.
 
-    `nothing` is how the stream fails when no item is accepted.
+    `nothing` is how the stream fails when no item is accepted. `family` names requests of which one goes on for the
+    other: a token of another one of the same user and method is good for a new snapshot. Empty: there are none.
     """
 
     method: str
     outcomes: tuple[ItemOutcome, ...]
     variant: str = ""
     nothing: Refusal = INSTRUMENTS
+    family: str = ""
 
     @property
     def numbers(self) -> frozenset[int]:

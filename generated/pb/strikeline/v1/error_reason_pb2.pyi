@@ -70,6 +70,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The underlying has no contracts on record. {"underlying": "NOSUCH"}"""
     ERROR_REASON_EXPIRY_NOT_FOUND: _ErrorReason.ValueType  # 44
     """The expiry is over, or was never listed, or no expiry has this label. {"underlying": "NIFTY", "expiry": "2025-11-25"}"""
+    ERROR_REASON_MONITOR_SESSION_ENDED: _ErrorReason.ValueType  # 46
+    """The monitor session of the stream was deleted. {"monitor_session": "5d41…"}"""
     ERROR_REASON_RESOURCE_EXISTS: _ErrorReason.ValueType  # 50
     """A resource of the same identity exists. {"resource": "strategy", "field": "display_name"}"""
     ERROR_REASON_STATE_CONFLICT: _ErrorReason.ValueType  # 60
@@ -98,6 +100,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The HTTP body or socket message is larger than allowed. {"limit_bytes": "10485760"}"""
     ERROR_REASON_MESSAGE_RATE_EXCEEDED: _ErrorReason.ValueType  # 94
     """More messages a second on one socket than allowed. {"limit": "100"}"""
+    ERROR_REASON_MONITOR_SESSION_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 95
+    """The caller has as many monitor sessions as allowed: delete one, or wait until one ends. {"limit": "10"}"""
     ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 100
     """A dependency is away. {"dependency": "broker"}"""
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -112,6 +116,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """This server goes down: repeat the call, another one takes it. No metadata."""
     ERROR_REASON_SERVER_UNREACHABLE: _ErrorReason.ValueType  # 106
     """The gateway does not reach any server. No metadata."""
+    ERROR_REASON_MONITOR_SESSION_CHANGED: _ErrorReason.ValueType  # 107
+    """The monitor session of the stream has other instruments now: open the stream again, it begins with a snapshot of them.
+    {"monitor_session": "5d41…", "revision": "2"}
+    """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 110
     """The time granted to the call is over: the caller's deadline or the method's. {"deadline_ms": "5000"}"""
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 111
@@ -172,6 +180,8 @@ ERROR_REASON_UNDERLYING_NOT_FOUND: ErrorReason.ValueType  # 43
 """The underlying has no contracts on record. {"underlying": "NOSUCH"}"""
 ERROR_REASON_EXPIRY_NOT_FOUND: ErrorReason.ValueType  # 44
 """The expiry is over, or was never listed, or no expiry has this label. {"underlying": "NIFTY", "expiry": "2025-11-25"}"""
+ERROR_REASON_MONITOR_SESSION_ENDED: ErrorReason.ValueType  # 46
+"""The monitor session of the stream was deleted. {"monitor_session": "5d41…"}"""
 ERROR_REASON_RESOURCE_EXISTS: ErrorReason.ValueType  # 50
 """A resource of the same identity exists. {"resource": "strategy", "field": "display_name"}"""
 ERROR_REASON_STATE_CONFLICT: ErrorReason.ValueType  # 60
@@ -200,6 +210,8 @@ ERROR_REASON_BODY_TOO_LARGE: ErrorReason.ValueType  # 93
 """The HTTP body or socket message is larger than allowed. {"limit_bytes": "10485760"}"""
 ERROR_REASON_MESSAGE_RATE_EXCEEDED: ErrorReason.ValueType  # 94
 """More messages a second on one socket than allowed. {"limit": "100"}"""
+ERROR_REASON_MONITOR_SESSION_LIMIT_EXCEEDED: ErrorReason.ValueType  # 95
+"""The caller has as many monitor sessions as allowed: delete one, or wait until one ends. {"limit": "10"}"""
 ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 100
 """A dependency is away. {"dependency": "broker"}"""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 101
@@ -214,6 +226,10 @@ ERROR_REASON_SERVER_DRAINING: ErrorReason.ValueType  # 105
 """This server goes down: repeat the call, another one takes it. No metadata."""
 ERROR_REASON_SERVER_UNREACHABLE: ErrorReason.ValueType  # 106
 """The gateway does not reach any server. No metadata."""
+ERROR_REASON_MONITOR_SESSION_CHANGED: ErrorReason.ValueType  # 107
+"""The monitor session of the stream has other instruments now: open the stream again, it begins with a snapshot of them.
+{"monitor_session": "5d41…", "revision": "2"}
+"""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 110
 """The time granted to the call is over: the caller's deadline or the method's. {"deadline_ms": "5000"}"""
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 111

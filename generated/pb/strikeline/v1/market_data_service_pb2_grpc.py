@@ -3,8 +3,10 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from strikeline.v1 import depth_pb2 as strikeline_dot_v1_dot_depth__pb2
 from strikeline.v1 import market_data_service_pb2 as strikeline_dot_v1_dot_market__data__service__pb2
+from strikeline.v1 import monitor_pb2 as strikeline_dot_v1_dot_monitor__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -65,6 +67,46 @@ class MarketDataServiceStub:
                 '/strikeline.v1.MarketDataService/StreamBars',
                 request_serializer=strikeline_dot_v1_dot_market__data__service__pb2.StreamBarsRequest.SerializeToString,
                 response_deserializer=strikeline_dot_v1_dot_market__data__service__pb2.StreamBarsResponse.FromString,
+                _registered_method=True)
+        self.GetMarketSnapshot = channel.unary_unary(
+                '/strikeline.v1.MarketDataService/GetMarketSnapshot',
+                request_serializer=strikeline_dot_v1_dot_monitor__pb2.GetMarketSnapshotRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_monitor__pb2.MarketSnapshot.FromString,
+                _registered_method=True)
+        self.GetMonitorMetadata = channel.unary_unary(
+                '/strikeline.v1.MarketDataService/GetMonitorMetadata',
+                request_serializer=strikeline_dot_v1_dot_monitor__pb2.GetMonitorMetadataRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_monitor__pb2.MonitorMetadata.FromString,
+                _registered_method=True)
+        self.SearchMonitorSymbols = channel.unary_unary(
+                '/strikeline.v1.MarketDataService/SearchMonitorSymbols',
+                request_serializer=strikeline_dot_v1_dot_monitor__pb2.SearchMonitorSymbolsRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_monitor__pb2.SearchMonitorSymbolsResponse.FromString,
+                _registered_method=True)
+        self.CreateMonitorSession = channel.unary_unary(
+                '/strikeline.v1.MarketDataService/CreateMonitorSession',
+                request_serializer=strikeline_dot_v1_dot_monitor__pb2.CreateMonitorSessionRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_monitor__pb2.MonitorSession.FromString,
+                _registered_method=True)
+        self.UpdateMonitorSession = channel.unary_unary(
+                '/strikeline.v1.MarketDataService/UpdateMonitorSession',
+                request_serializer=strikeline_dot_v1_dot_monitor__pb2.UpdateMonitorSessionRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_monitor__pb2.MonitorSession.FromString,
+                _registered_method=True)
+        self.DeleteMonitorSession = channel.unary_unary(
+                '/strikeline.v1.MarketDataService/DeleteMonitorSession',
+                request_serializer=strikeline_dot_v1_dot_monitor__pb2.DeleteMonitorSessionRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.GetMonitorStatus = channel.unary_unary(
+                '/strikeline.v1.MarketDataService/GetMonitorStatus',
+                request_serializer=strikeline_dot_v1_dot_monitor__pb2.GetMonitorStatusRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_monitor__pb2.MonitorStatus.FromString,
+                _registered_method=True)
+        self.StreamMonitor = channel.unary_stream(
+                '/strikeline.v1.MarketDataService/StreamMonitor',
+                request_serializer=strikeline_dot_v1_dot_monitor__pb2.StreamMonitorRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_market__data__service__pb2.StreamTicksResponse.FromString,
                 _registered_method=True)
 
 
@@ -132,6 +174,72 @@ class MarketDataServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMarketSnapshot(self, request, context):
+        """Returns the newest quotes of an underlying, its futures in force, and its options around the money.
+
+        Before the first tick the server's clock says which contracts are in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMonitorMetadata(self, request, context):
+        """Returns what a screen of an underlying shows, as instruments, so that it knows what to subscribe to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchMonitorSymbols(self, request, context):
+        """Finds underlyings with contracts in force by a part of symbol or name, each once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateMonitorSession(self, request, context):
+        """Creates a session of instruments that the live feed follows, on all servers and over restarts.
+
+        It ends by itself 120 s after it was streamed or changed last. A caller has up to 10, else it fails with
+        ERROR_REASON_MONITOR_SESSION_LIMIT_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateMonitorSession(self, request, context):
+        """Gives a session other instruments, or only lets it live on.
+
+        Its open streams end with STREAM_CONDITION_RECONNECT and ERROR_REASON_MONITOR_SESSION_CHANGED when the instruments are not the same:
+        at once on this server, within 2 s on others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteMonitorSession(self, request, context):
+        """Ends a session. Its open streams fail with ERROR_REASON_MONITOR_SESSION_ENDED: at once on this server, within 2 s on others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMonitorStatus(self, request, context):
+        """Returns the caller's sessions and how the feed is. It lets no session live on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamMonitor(self, request, context):
+        """Streams every tick of a session's instruments, as StreamTicks does, and lets the session live on.
+
+        A token from before a change of the instruments is good: the stream goes on counting and begins with a snapshot of the new ones.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MarketDataServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +272,46 @@ def add_MarketDataServiceServicer_to_server(servicer, server):
                     servicer.StreamBars,
                     request_deserializer=strikeline_dot_v1_dot_market__data__service__pb2.StreamBarsRequest.FromString,
                     response_serializer=strikeline_dot_v1_dot_market__data__service__pb2.StreamBarsResponse.SerializeToString,
+            ),
+            'GetMarketSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMarketSnapshot,
+                    request_deserializer=strikeline_dot_v1_dot_monitor__pb2.GetMarketSnapshotRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_monitor__pb2.MarketSnapshot.SerializeToString,
+            ),
+            'GetMonitorMetadata': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMonitorMetadata,
+                    request_deserializer=strikeline_dot_v1_dot_monitor__pb2.GetMonitorMetadataRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_monitor__pb2.MonitorMetadata.SerializeToString,
+            ),
+            'SearchMonitorSymbols': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchMonitorSymbols,
+                    request_deserializer=strikeline_dot_v1_dot_monitor__pb2.SearchMonitorSymbolsRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_monitor__pb2.SearchMonitorSymbolsResponse.SerializeToString,
+            ),
+            'CreateMonitorSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateMonitorSession,
+                    request_deserializer=strikeline_dot_v1_dot_monitor__pb2.CreateMonitorSessionRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_monitor__pb2.MonitorSession.SerializeToString,
+            ),
+            'UpdateMonitorSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMonitorSession,
+                    request_deserializer=strikeline_dot_v1_dot_monitor__pb2.UpdateMonitorSessionRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_monitor__pb2.MonitorSession.SerializeToString,
+            ),
+            'DeleteMonitorSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteMonitorSession,
+                    request_deserializer=strikeline_dot_v1_dot_monitor__pb2.DeleteMonitorSessionRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'GetMonitorStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMonitorStatus,
+                    request_deserializer=strikeline_dot_v1_dot_monitor__pb2.GetMonitorStatusRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_monitor__pb2.MonitorStatus.SerializeToString,
+            ),
+            'StreamMonitor': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamMonitor,
+                    request_deserializer=strikeline_dot_v1_dot_monitor__pb2.StreamMonitorRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_market__data__service__pb2.StreamTicksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -329,6 +477,222 @@ class MarketDataService:
             '/strikeline.v1.MarketDataService/StreamBars',
             strikeline_dot_v1_dot_market__data__service__pb2.StreamBarsRequest.SerializeToString,
             strikeline_dot_v1_dot_market__data__service__pb2.StreamBarsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMarketSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.MarketDataService/GetMarketSnapshot',
+            strikeline_dot_v1_dot_monitor__pb2.GetMarketSnapshotRequest.SerializeToString,
+            strikeline_dot_v1_dot_monitor__pb2.MarketSnapshot.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMonitorMetadata(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.MarketDataService/GetMonitorMetadata',
+            strikeline_dot_v1_dot_monitor__pb2.GetMonitorMetadataRequest.SerializeToString,
+            strikeline_dot_v1_dot_monitor__pb2.MonitorMetadata.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchMonitorSymbols(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.MarketDataService/SearchMonitorSymbols',
+            strikeline_dot_v1_dot_monitor__pb2.SearchMonitorSymbolsRequest.SerializeToString,
+            strikeline_dot_v1_dot_monitor__pb2.SearchMonitorSymbolsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateMonitorSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.MarketDataService/CreateMonitorSession',
+            strikeline_dot_v1_dot_monitor__pb2.CreateMonitorSessionRequest.SerializeToString,
+            strikeline_dot_v1_dot_monitor__pb2.MonitorSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMonitorSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.MarketDataService/UpdateMonitorSession',
+            strikeline_dot_v1_dot_monitor__pb2.UpdateMonitorSessionRequest.SerializeToString,
+            strikeline_dot_v1_dot_monitor__pb2.MonitorSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteMonitorSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.MarketDataService/DeleteMonitorSession',
+            strikeline_dot_v1_dot_monitor__pb2.DeleteMonitorSessionRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMonitorStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strikeline.v1.MarketDataService/GetMonitorStatus',
+            strikeline_dot_v1_dot_monitor__pb2.GetMonitorStatusRequest.SerializeToString,
+            strikeline_dot_v1_dot_monitor__pb2.MonitorStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamMonitor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strikeline.v1.MarketDataService/StreamMonitor',
+            strikeline_dot_v1_dot_monitor__pb2.StreamMonitorRequest.SerializeToString,
+            strikeline_dot_v1_dot_market__data__service__pb2.StreamTicksResponse.FromString,
             options,
             channel_credentials,
             insecure,

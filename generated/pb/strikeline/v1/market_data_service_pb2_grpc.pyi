@@ -4,9 +4,11 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from strikeline.v1 import depth_pb2 as _depth_pb2
 from strikeline.v1 import market_data_service_pb2 as _market_data_service_pb2
+from strikeline.v1 import monitor_pb2 as _monitor_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -69,6 +71,36 @@ class MarketDataServiceStub:
     disconnected. When none of the instruments exists, the stream fails after the first message with
     ERROR_REASON_INSTRUMENT_NOT_FOUND.
     """
+    GetMarketSnapshot: _grpc.UnaryUnaryMultiCallable[_monitor_pb2.GetMarketSnapshotRequest, _monitor_pb2.MarketSnapshot]
+    """Returns the newest quotes of an underlying, its futures in force, and its options around the money.
+
+    Before the first tick the server's clock says which contracts are in force.
+    """
+    GetMonitorMetadata: _grpc.UnaryUnaryMultiCallable[_monitor_pb2.GetMonitorMetadataRequest, _monitor_pb2.MonitorMetadata]
+    """Returns what a screen of an underlying shows, as instruments, so that it knows what to subscribe to."""
+    SearchMonitorSymbols: _grpc.UnaryUnaryMultiCallable[_monitor_pb2.SearchMonitorSymbolsRequest, _monitor_pb2.SearchMonitorSymbolsResponse]
+    """Finds underlyings with contracts in force by a part of symbol or name, each once."""
+    CreateMonitorSession: _grpc.UnaryUnaryMultiCallable[_monitor_pb2.CreateMonitorSessionRequest, _monitor_pb2.MonitorSession]
+    """Creates a session of instruments that the live feed follows, on all servers and over restarts.
+
+    It ends by itself 120 s after it was streamed or changed last. A caller has up to 10, else it fails with
+    ERROR_REASON_MONITOR_SESSION_LIMIT_EXCEEDED.
+    """
+    UpdateMonitorSession: _grpc.UnaryUnaryMultiCallable[_monitor_pb2.UpdateMonitorSessionRequest, _monitor_pb2.MonitorSession]
+    """Gives a session other instruments, or only lets it live on.
+
+    Its open streams end with STREAM_CONDITION_RECONNECT and ERROR_REASON_MONITOR_SESSION_CHANGED when the instruments are not the same:
+    at once on this server, within 2 s on others.
+    """
+    DeleteMonitorSession: _grpc.UnaryUnaryMultiCallable[_monitor_pb2.DeleteMonitorSessionRequest, _empty_pb2.Empty]
+    """Ends a session. Its open streams fail with ERROR_REASON_MONITOR_SESSION_ENDED: at once on this server, within 2 s on others."""
+    GetMonitorStatus: _grpc.UnaryUnaryMultiCallable[_monitor_pb2.GetMonitorStatusRequest, _monitor_pb2.MonitorStatus]
+    """Returns the caller's sessions and how the feed is. It lets no session live on."""
+    StreamMonitor: _grpc.UnaryStreamMultiCallable[_monitor_pb2.StreamMonitorRequest, _market_data_service_pb2.StreamTicksResponse]
+    """Streams every tick of a session's instruments, as StreamTicks does, and lets the session live on.
+
+    A token from before a change of the instruments is good: the stream goes on counting and begins with a snapshot of the new ones.
+    """
 
 @_typing.type_check_only
 class MarketDataServiceAsyncStub(MarketDataServiceStub):
@@ -109,6 +141,36 @@ class MarketDataServiceAsyncStub(MarketDataServiceStub):
     once unless a late tick changes it. A slow client gets the latest state of each bar (SLOW_CONSUMER_CONFLATE) unless it asks to be
     disconnected. When none of the instruments exists, the stream fails after the first message with
     ERROR_REASON_INSTRUMENT_NOT_FOUND.
+    """
+    GetMarketSnapshot: _aio.UnaryUnaryMultiCallable[_monitor_pb2.GetMarketSnapshotRequest, _monitor_pb2.MarketSnapshot]  # type: ignore[assignment]
+    """Returns the newest quotes of an underlying, its futures in force, and its options around the money.
+
+    Before the first tick the server's clock says which contracts are in force.
+    """
+    GetMonitorMetadata: _aio.UnaryUnaryMultiCallable[_monitor_pb2.GetMonitorMetadataRequest, _monitor_pb2.MonitorMetadata]  # type: ignore[assignment]
+    """Returns what a screen of an underlying shows, as instruments, so that it knows what to subscribe to."""
+    SearchMonitorSymbols: _aio.UnaryUnaryMultiCallable[_monitor_pb2.SearchMonitorSymbolsRequest, _monitor_pb2.SearchMonitorSymbolsResponse]  # type: ignore[assignment]
+    """Finds underlyings with contracts in force by a part of symbol or name, each once."""
+    CreateMonitorSession: _aio.UnaryUnaryMultiCallable[_monitor_pb2.CreateMonitorSessionRequest, _monitor_pb2.MonitorSession]  # type: ignore[assignment]
+    """Creates a session of instruments that the live feed follows, on all servers and over restarts.
+
+    It ends by itself 120 s after it was streamed or changed last. A caller has up to 10, else it fails with
+    ERROR_REASON_MONITOR_SESSION_LIMIT_EXCEEDED.
+    """
+    UpdateMonitorSession: _aio.UnaryUnaryMultiCallable[_monitor_pb2.UpdateMonitorSessionRequest, _monitor_pb2.MonitorSession]  # type: ignore[assignment]
+    """Gives a session other instruments, or only lets it live on.
+
+    Its open streams end with STREAM_CONDITION_RECONNECT and ERROR_REASON_MONITOR_SESSION_CHANGED when the instruments are not the same:
+    at once on this server, within 2 s on others.
+    """
+    DeleteMonitorSession: _aio.UnaryUnaryMultiCallable[_monitor_pb2.DeleteMonitorSessionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Ends a session. Its open streams fail with ERROR_REASON_MONITOR_SESSION_ENDED: at once on this server, within 2 s on others."""
+    GetMonitorStatus: _aio.UnaryUnaryMultiCallable[_monitor_pb2.GetMonitorStatusRequest, _monitor_pb2.MonitorStatus]  # type: ignore[assignment]
+    """Returns the caller's sessions and how the feed is. It lets no session live on."""
+    StreamMonitor: _aio.UnaryStreamMultiCallable[_monitor_pb2.StreamMonitorRequest, _market_data_service_pb2.StreamTicksResponse]  # type: ignore[assignment]
+    """Streams every tick of a session's instruments, as StreamTicks does, and lets the session live on.
+
+    A token from before a change of the instruments is good: the stream goes on counting and begins with a snapshot of the new ones.
     """
 
 class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -183,6 +245,84 @@ class MarketDataServiceServicer(metaclass=_abc_1.ABCMeta):
         once unless a late tick changes it. A slow client gets the latest state of each bar (SLOW_CONSUMER_CONFLATE) unless it asks to be
         disconnected. When none of the instruments exists, the stream fails after the first message with
         ERROR_REASON_INSTRUMENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def GetMarketSnapshot(
+        self,
+        request: _monitor_pb2.GetMarketSnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitor_pb2.MarketSnapshot, _abc.Awaitable[_monitor_pb2.MarketSnapshot]]:
+        """Returns the newest quotes of an underlying, its futures in force, and its options around the money.
+
+        Before the first tick the server's clock says which contracts are in force.
+        """
+
+    @_abc_1.abstractmethod
+    def GetMonitorMetadata(
+        self,
+        request: _monitor_pb2.GetMonitorMetadataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitor_pb2.MonitorMetadata, _abc.Awaitable[_monitor_pb2.MonitorMetadata]]:
+        """Returns what a screen of an underlying shows, as instruments, so that it knows what to subscribe to."""
+
+    @_abc_1.abstractmethod
+    def SearchMonitorSymbols(
+        self,
+        request: _monitor_pb2.SearchMonitorSymbolsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitor_pb2.SearchMonitorSymbolsResponse, _abc.Awaitable[_monitor_pb2.SearchMonitorSymbolsResponse]]:
+        """Finds underlyings with contracts in force by a part of symbol or name, each once."""
+
+    @_abc_1.abstractmethod
+    def CreateMonitorSession(
+        self,
+        request: _monitor_pb2.CreateMonitorSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitor_pb2.MonitorSession, _abc.Awaitable[_monitor_pb2.MonitorSession]]:
+        """Creates a session of instruments that the live feed follows, on all servers and over restarts.
+
+        It ends by itself 120 s after it was streamed or changed last. A caller has up to 10, else it fails with
+        ERROR_REASON_MONITOR_SESSION_LIMIT_EXCEEDED.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateMonitorSession(
+        self,
+        request: _monitor_pb2.UpdateMonitorSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitor_pb2.MonitorSession, _abc.Awaitable[_monitor_pb2.MonitorSession]]:
+        """Gives a session other instruments, or only lets it live on.
+
+        Its open streams end with STREAM_CONDITION_RECONNECT and ERROR_REASON_MONITOR_SESSION_CHANGED when the instruments are not the same:
+        at once on this server, within 2 s on others.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteMonitorSession(
+        self,
+        request: _monitor_pb2.DeleteMonitorSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Ends a session. Its open streams fail with ERROR_REASON_MONITOR_SESSION_ENDED: at once on this server, within 2 s on others."""
+
+    @_abc_1.abstractmethod
+    def GetMonitorStatus(
+        self,
+        request: _monitor_pb2.GetMonitorStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitor_pb2.MonitorStatus, _abc.Awaitable[_monitor_pb2.MonitorStatus]]:
+        """Returns the caller's sessions and how the feed is. It lets no session live on."""
+
+    @_abc_1.abstractmethod
+    def StreamMonitor(
+        self,
+        request: _monitor_pb2.StreamMonitorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_market_data_service_pb2.StreamTicksResponse], _abc.AsyncIterator[_market_data_service_pb2.StreamTicksResponse]]:
+        """Streams every tick of a session's instruments, as StreamTicks does, and lets the session live on.
+
+        A token from before a change of the instruments is good: the stream goes on counting and begins with a snapshot of the new ones.
         """
 
 def add_MarketDataServiceServicer_to_server(servicer: MarketDataServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
