@@ -52,7 +52,9 @@ def listed() -> list[NewInstrument]:
     for name, kind, spot, step in underlyings():
         is_index = kind is InstrumentKind.INDEX
         own = name if is_index else None
-        rows.append(NewInstrument(exchange="NSE", tradingsymbol=name, kind=kind, underlying=own, provenance="synthetic"))
+        rows.append(
+            NewInstrument(exchange="NSE", tradingsymbol=name, kind=kind, underlying=own, provenance="synthetic")
+        )
         count = INDEX_STRIKES if is_index else STOCK_STRIKES
         strikes = [spot + (place - count // 2) * step for place in range(count)]
         for expiry in EXPIRIES:
@@ -176,7 +178,9 @@ async def option_feed(setting: Bench, rate: int, milliseconds: int, seconds: flo
 
 async def pump(rate: int, every: float, seconds: float) -> None:
     """Appends a tick of everything, then batches at the wall clock's pace; one that is late is sent at once."""
-    async with Database.open(os.environ["STRIKELINE_WORKER_DATABASE_URL"], size=1, application_name="bench") as database:
+    async with Database.open(
+        os.environ["STRIKELINE_WORKER_DATABASE_URL"], size=1, application_name="bench"
+    ) as database:
         market = Market(await InstrumentStore(database).by_keys([row.key for row in listed()]))
     async with open_redis(os.environ["STRIKELINE_REDIS_URL"], timeout=5.0) as redis:
         log = MarketLog(redis, os.environ["STRIKELINE_NAMESPACE"], 1)

@@ -13,7 +13,7 @@ from server.domain.errors import Unavailable
 from server.market.feeds.flow import FlowControl
 from server.market.feeds.metrics import FeedMetrics
 from server.market.feeds.ports import Clock, LogPort
-from server.market.records import DEPTH, TICK
+from server.market.records import DEPTH, OPEN_INTEREST_REPORT, TICK
 from server.store.market_log import LogFull
 from strikeline.internal.v1 import log_pb2
 
@@ -29,6 +29,11 @@ _GIVE_UP_SECONDS: Final = 60.0
 _LOG: Final = logging.getLogger("strikeline.feed")
 
 Ticks = NDArray[np.void]
+
+
+_NO_TICKS: Final = np.empty(0, TICK)
+_NO_DEPTHS: Final = np.empty(0, DEPTH)
+_NO_REPORTS: Final = np.empty(0, OPEN_INTEREST_REPORT)
 
 
 class ShardMap:
@@ -88,39 +93,46 @@ class BatchWriter:
 
     async def start(self) -> None:
         """Marks the begin of the run."""
-        await self._append(log_pb2.LOG_ENTRY_KIND_RUN_STARTED, _no_ticks(), _no_depths())
+        await self._append(log_pb2.LOG_ENTRY_KIND_RUN_STARTED)
 
-    async def send(self, ticks: Ticks, depths: Ticks | None = None) -> None:
-        """Appends ticks (records of `TICK`) and the depths of the same event times (records of `DEPTH`)."""
+    async def send(self, ticks: Ticks, depths: Ticks | None = None, reports: Ticks | None = None) -> None:
+        """Appends ticks (records of `TICK`) with what belongs to the same event times, ascending.
+
+        `depths` are records of `DEPTH`, `reports` of `OPEN_INTEREST_REPORT`.
+        """
         market_times = np.maximum.accumulate(np.maximum(ticks["event_time"], self.market_time))
-        all_depths = _no_depths() if depths is None else depths
-        depth_bounds = market_times[0:0] if depths is None else depths["event_time"]
-        taken = 0
+        beside = (
+            _Beside(_NO_DEPTHS if depths is None else depths),
+            _Beside(_NO_REPORTS if reports is None else reports),
+        )
         for first, last in _entries(market_times):
             self.market_time = int(market_times[last - 1])
-            until = (
-                len(all_depths) if last == len(ticks) else int(np.searchsorted(depth_bounds, self.market_time, "right"))
-            )
+            own = [rows.until(self.market_time, everything=last == len(ticks)) for rows in beside]
             await self._flow.wait()
-            await self._append(log_pb2.LOG_ENTRY_KIND_TICKS, ticks[first:last], all_depths[taken:until])
-            taken = until
+            await self._append(log_pb2.LOG_ENTRY_KIND_TICKS, ticks[first:last], *own)
 
     async def beat(self) -> None:
         """Appends an empty batch when nothing was appended for a second: the run lives."""
         if self._clock.monotonic() - self._last_append >= BEAT_SECONDS:
-            await self._append(log_pb2.LOG_ENTRY_KIND_TICKS, _no_ticks(), _no_depths())
+            await self._append(log_pb2.LOG_ENTRY_KIND_TICKS)
 
     async def advance(self, market_time: int) -> None:
         """Appends an empty batch by which market time has come so far: for a session that ends in silence."""
         self.market_time = max(self.market_time, market_time)
-        await self._append(log_pb2.LOG_ENTRY_KIND_TICKS, _no_ticks(), _no_depths())
+        await self._append(log_pb2.LOG_ENTRY_KIND_TICKS)
 
     async def end(self) -> None:
         """Marks the end of the run, which closes its bars."""
-        await self._append(log_pb2.LOG_ENTRY_KIND_RUN_ENDED, _no_ticks(), _no_depths())
+        await self._append(log_pb2.LOG_ENTRY_KIND_RUN_ENDED)
         await self._log.forget_producer(self._run)
 
-    async def _append(self, kind: log_pb2.LogEntryKind.ValueType, ticks: Ticks, depths: Ticks) -> None:
+    async def _append(
+        self,
+        kind: log_pb2.LogEntryKind.ValueType,
+        ticks: Ticks = _NO_TICKS,
+        depths: Ticks = _NO_DEPTHS,
+        reports: Ticks = _NO_REPORTS,
+    ) -> None:
         entry = log_pb2.LogEntry(
             run=self._run,
             source=self._source,
@@ -130,8 +142,10 @@ class BatchWriter:
             tick_count=self.tick_count if kind == log_pb2.LOG_ENTRY_KIND_RUN_ENDED else 0,
         )
         payloads = []
-        for own_ticks, own_depths in zip(self._shards.split(ticks), self._shards.split(depths), strict=True):
+        parts = (self._shards.split(records) for records in (ticks, depths, reports))
+        for own_ticks, own_depths, own_reports in zip(*parts, strict=True):
             entry.ticks, entry.depths = own_ticks.tobytes(), own_depths.tobytes()
+            entry.open_interest_reports = own_reports.tobytes()
             payloads.append(entry.SerializeToString())
         entry_id = await self._append_once(payloads)
         self._last_append = self._clock.monotonic()
@@ -159,6 +173,21 @@ class BatchWriter:
                 delay = min(2 * delay, _RETRY_LONGEST_SECONDS)
 
 
+class _Beside:
+    """Records that are sent with ticks of their event times."""
+
+    def __init__(self, records: Ticks) -> None:
+        self._records = records
+        self._sent = 0
+
+    def until(self, time: int, *, everything: bool) -> Ticks:
+        """The next ones up to an event time, or all that are left."""
+        end = len(self._records) if everything else int(np.searchsorted(self._records["event_time"], time, "right"))
+        start, self._sent = self._sent, end
+        records: Ticks = self._records[start:end]
+        return records
+
+
 def _entries(market_times: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Where to cut: [first, last) of each entry, cut only where market time advances."""
     advances = np.flatnonzero(np.diff(market_times)) + 1
@@ -168,11 +197,3 @@ def _entries(market_times: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         last = int(advances[at]) if at < len(advances) else total
         yield first, last
         first = last
-
-
-def _no_ticks() -> Ticks:
-    return np.empty(0, dtype=TICK)
-
-
-def _no_depths() -> Ticks:
-    return np.empty(0, dtype=DEPTH)

@@ -114,6 +114,17 @@ def test_what_a_page_shows_before_the_session_is_the_day_befores(tmp_path: Path,
     assert len(ticks["NSE:NIFTY 50"]) == 2
 
 
+def test_a_page_reports_changes_of_open_interest_in_units(tmp_path: Path, context: ReplayContext) -> None:
+    call = "4725,-1800,28,127.37,1703.95,40.50,75,1647.20,1680.25,150"
+    row = f"{call},9650.00,1050,0.10,0.25,150,-0.30,0.10,68.17,16,-150,1275,11331.05"
+    read(write(tmp_path, "NIFTY_x.csv", PAGE, f"2019-07-18T09:16,2019-07-25,{row}"), context)
+
+    reports = context.changes.until(2**62)
+
+    assert reports["change"].tolist() == [-1_800, -150]
+    assert set(reports["event_time"].tolist()) == {1_563_421_560_000_000_000}
+
+
 def test_open_interest_counts_without_a_trade(tmp_path: Path, context: ReplayContext) -> None:
     path = write(
         tmp_path, "NIFTY_x.csv", PAGE, "2019-07-18T09:16,2019-07-25,4725,,,,,,,,,,9650.00,,,,,,0.10,,16,,1275,11331.05"
@@ -217,6 +228,15 @@ def test_a_chain_document_is_ticks_at_its_time(tmp_path: Path, context: ReplayCo
     assert (put["last_price"], put["bid_price"], put["ask_price"]) == (86_000, 30_500, ABSENT)
     assert (put["open_interest"], put["volume"]) == (15_975, 350)
     assert ticks["NSE:NIFTY 50"]["last_price"].tolist() == [172_227_500]
+
+
+def test_a_document_reports_changes_of_open_interest_in_contracts(tmp_path: Path, context: ReplayContext) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(document(changeinOpenInterest=-1.5)))
+
+    read(path, context)
+
+    assert context.changes.until(2**62)["change"].tolist() == [-75]
 
 
 def test_a_document_may_have_the_names_that_the_site_uses_today(tmp_path: Path, context: ReplayContext) -> None:

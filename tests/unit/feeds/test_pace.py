@@ -7,6 +7,7 @@ import pytest
 
 from server.domain.calendar import DatedRow
 from server.market.feeds.replay.pace import Pacer, TradingTime
+from server.market.records import OPEN_INTEREST_REPORT
 from tests.support.feeds import WriterParts, make_calendar, make_ticks
 
 SECOND = 10**9
@@ -49,6 +50,17 @@ async def test_ticks_are_sent_when_their_time_has_come(speed: float, appended: l
 
     sent = [at for at, entry in zip(parts.log.appended_seconds, parts.log.entries, strict=True) if entry.ticks]
     assert sent == pytest.approx(appended)
+
+
+async def test_reports_of_open_interest_wait_for_their_time_too() -> None:
+    parts = WriterParts()
+    reports = np.zeros(3, OPEN_INTEREST_REPORT)
+    reports["event_time"] = [OPEN, OPEN + 3 * SECOND, OPEN + 3 * SECOND]
+
+    await Pacer(parts.writer, parts.clock, make_calendar(), 1.0).send(make_ticks(OPEN, OPEN + 3 * SECOND), reports)
+
+    entries = [entry for entry in parts.log.entries if entry.ticks]
+    assert [len(entry.open_interest_reports) // OPEN_INTEREST_REPORT.itemsize for entry in entries] == [1, 2]
 
 
 async def test_the_run_gives_signs_of_life_while_it_waits() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from server.domain.errors import Unavailable
 from server.market.feeds import writer as writer_module
-from server.market.records import DEPTH, TICK
+from server.market.records import DEPTH, OPEN_INTEREST_REPORT, TICK
 from strikeline.internal.v1 import log_pb2
 from tests.support.feeds import WriterParts, make_ticks
 
@@ -81,6 +81,18 @@ async def test_depths_travel_with_the_ticks_of_their_event_time(monkeypatch: pyt
 
     found = [np.frombuffer(entry.depths, dtype=DEPTH)["event_time"].tolist() for entry in parts.log.entries]
     assert found == [[10], [20, 20]]
+
+
+async def test_reports_of_open_interest_travel_with_the_ticks_of_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "MAX_ENTRY_TICKS", 1)
+    parts = WriterParts()
+    reports = np.zeros(2, dtype=OPEN_INTEREST_REPORT)
+    reports["event_time"], reports["change"] = [10, 20], [-75, 150]
+
+    await parts.writer.send(make_ticks(10, 20), reports=reports)
+
+    found = [np.frombuffer(entry.open_interest_reports, OPEN_INTEREST_REPORT)["change"] for entry in parts.log.entries]
+    assert [changes.tolist() for changes in found] == [[-75], [150]]
 
 
 async def test_ticks_go_to_the_shard_of_their_instrument() -> None:

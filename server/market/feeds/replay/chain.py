@@ -56,7 +56,8 @@ def change_of(text: str) -> int:
 class QuoteTexts:
     """One side of a chain as columns of text; None where the source has no such column.
 
-    `change` is that of open interest since the day before, as the source reports it. `*_contracts` are in contracts, the others of that kind in units.
+    `change` is that of open interest since the day before, as the source reports it. `*_contracts` are in contracts,
+    the others of that kind in units.
     """
 
     last: Sequence[bytes]

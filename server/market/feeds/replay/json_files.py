@@ -135,6 +135,7 @@ class ChainDocuments:
             last=column("lastPrice"),
             volume_contracts=column("totalTradedVolume"),
             open_interest_contracts=column("openInterest"),
+            change_contracts=column("changeinOpenInterest"),
             bid_price=column("bidprice", "buyPrice1"),
             bid_quantity=column("bidQty", "buyQuantity1"),
             ask_price=column("askPrice", "sellPrice1"),

@@ -53,10 +53,13 @@ class Pacer:
         self._started: float | None = None
         self._market_time = 0
 
-    async def send(self, ticks: Ticks) -> None:
-        """Sends ticks in their order, each not before its time; the run gives signs of life while it waits."""
+    async def send(self, ticks: Ticks, reports: Ticks | None = None) -> None:
+        """Sends ticks in their order, each not before its time; the run gives signs of life while it waits.
+
+        `reports` of open interest go with the ticks of their times.
+        """
         if self._speed is None or not len(ticks):
-            await self._writer.send(ticks)
+            await self._writer.send(ticks, reports=reports)
             return
         market_times = np.maximum.accumulate(np.maximum(ticks["event_time"], self._market_time))
         self._market_time = int(market_times[-1])
@@ -68,8 +71,17 @@ class Pacer:
             passed = self._clock.monotonic() - self._started
             ready = int(np.searchsorted(due, passed, "right"))
             if ready > sent:
-                await self._writer.send(ticks[sent:ready])
+                now, reports = _until(reports, int(market_times[ready - 1]), last=ready == len(ticks))
+                await self._writer.send(ticks[sent:ready], reports=now)
                 sent = ready
             else:
                 await self._clock.sleep(min(due[sent] - passed, _LONGEST_SLEEP))
                 await self._writer.beat()
+
+
+def _until(reports: Ticks | None, time: int, *, last: bool) -> tuple[Ticks | None, Ticks | None]:
+    """The reports up to a time, ascending as they are, and the others."""
+    if reports is None:
+        return None, None
+    end = len(reports) if last else int(np.searchsorted(reports["event_time"], time, "right"))
+    return reports[:end], reports[end:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from server.domain.timeframes import Timeframe
 from server.market.feeds.contracts import ContractBook, ContractRules
 from server.market.feeds.replay.bar_table import Bars
 from server.market.feeds.replay.report import ReplayReport
+from server.market.feeds.replay.reported import ReportedChanges
 from server.market.feeds.writer import Ticks
 
 
@@ -21,6 +22,7 @@ class ReplayContext:
     rules: ContractRules
     book: ContractBook
     report: ReplayReport
+    changes: ReportedChanges = field(default_factory=ReportedChanges)
 
 
 class TickRecording(Protocol):
@@ -44,9 +46,14 @@ class LargerBars:
 
 @dataclass(frozen=True)
 class LargerFile:
-    """A file of longer bars that are not all of one kind."""
+    """A file of longer bars that are not all of one kind, and of ticks by time, of which there may be none."""
 
     parts: tuple[LargerBars, ...]
+    ticks: Ticks
+
+    def chunks(self) -> Iterator[Ticks]:
+        """All ticks."""
+        yield self.ticks
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeGuard
 
 import numpy as np
 
@@ -20,7 +20,14 @@ from server.market.feeds.replay.formats import recognise
 from server.market.feeds.replay.merge import merge
 from server.market.feeds.replay.pace import Pacer
 from server.market.feeds.replay.paths import ReplayPath
-from server.market.feeds.replay.recording import InstrumentFile, LargerBars, LargerFile, ReplayContext
+from server.market.feeds.replay.recording import (
+    InstrumentFile,
+    LargerBars,
+    LargerFile,
+    Recording,
+    ReplayContext,
+    TickRecording,
+)
 from server.market.feeds.replay.report import ReplaySummary
 from server.market.feeds.writer import BatchWriter, Ticks
 from server.store.records import LARGER_BAR, Records
@@ -71,7 +78,7 @@ class Replay:
             elif isinstance(recording, LargerBars | LargerFile):
                 for part in recording.parts if isinstance(recording, LargerFile) else (recording,):
                     await self._store(part)
-        ticks = [item.chunks() for item in recordings if not isinstance(item, InstrumentFile | LargerBars | LargerFile)]
+        ticks = [item.chunks() for item in recordings if _has_ticks(item)]
         if ticks:
             await self._send(merge(ticks))
         report = self._context.report
@@ -83,7 +90,9 @@ class Replay:
         try:
             while (ticks := await asyncio.to_thread(next, chunks, None)) is not None:
                 await self._out.directory.resolve(exchange_date(int(ticks["event_time"][0])))
-                await self._out.pacer.send(self._out.directory.instruments(ticks))
+                reports = self._context.changes.until(int(ticks["event_time"].max()))
+                directory = self._out.directory
+                await self._out.pacer.send(directory.instruments(ticks), directory.instruments(reports))
         finally:
             async with asyncio.timeout(END_SECONDS):
                 await self._out.writer.end()
@@ -116,3 +125,10 @@ def day_in(name: str) -> date | None:
         except ValueError:
             continue
     return None
+
+
+def _has_ticks(recording: Recording) -> TypeGuard[TickRecording | LargerFile]:
+    """The file makes ticks."""
+    if isinstance(recording, LargerFile):
+        return len(recording.ticks) > 0
+    return not isinstance(recording, InstrumentFile | LargerBars)
