@@ -21,6 +21,7 @@ from server.store.instruments import ContractFilter, InstrumentStore
 from server.store.newest_bars import NewestBar, NewestBars
 
 _MOST_CONTRACTS: Final = 500
+_MAIN_CALENDAR: Final = "NSE"
 _END_OF_TIME: Final = to_nanoseconds(datetime(2199, 1, 1, tzinfo=UTC))
 
 
@@ -130,19 +131,30 @@ class FuturesMarket:
         name = symbol_of(underlying)
         if as_of is not None:
             return await self._past(name, as_of)
-        market_time = self._live.market_time()
-        return await self._present(name, market_time) if market_time else await self._latest(name)
+        now = self._now()
+        return await self._present(name, now) if now else await self._latest(name)
 
     async def in_force(self, underlying: str, instant: int | None) -> tuple[Instrument, ...]:
         """The contracts in force at an instant (None: market time, else the newest bar's), nearest first.
 
         Raises NotFound without one.
         """
-        at = instant or self._live.market_time()
+        at = instant or self._now()
         if at:
             return await self._contracts(symbol_of(underlying), at)
         view = await self._latest(symbol_of(underlying))
         return tuple(future.instrument for future in view.listed)
+
+    def _now(self) -> int:
+        """Market time; when the session or the run is over, the close of that day, whose daily files then count.
+
+        0 before the first tick.
+        """
+        now = self._live.market_time()
+        if not now or self._live.feed_state() is not FeedState.ENDED:
+            return now
+        sessions = self._calendars[_MAIN_CALENDAR].session_on(exchange_date(now))
+        return max([now, *(session.close_ns for session in sessions)])
 
     async def _present(self, name: str, now: int) -> FuturesView:
         contracts = await self._contracts(name, now)
