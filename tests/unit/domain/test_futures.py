@@ -9,14 +9,18 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.domain.calendar import to_nanoseconds
 from server.domain.futures import (
+    NO_MOVE,
     FutureQuote,
     PositionSignal,
     Sentiment,
     basis,
     percent_change,
+    position_move,
     position_signal,
     rollover,
     rollover_pressure,
@@ -224,3 +228,50 @@ def test_basis_of_the_recorded_indices_against_their_spot(shared_data: Path, ind
         assert point.to_spot.absolute == pytest.approx(float(difference), abs=1e-8)
         assert point.to_spot.carry_percent == pytest.approx(float(difference / Decimal(spot) * 36_500 / days), rel=1e-9)
         assert point.to_spot.carry_rate == pytest.approx(math.log(float(price) / float(spot)) * 365 / days, rel=1e-9)
+
+
+def test_a_move_is_told_in_units_and_in_per_cent() -> None:
+    move = position_move((1_002.5, 1_025), (1_000.0, 1_000))
+
+    assert (move.price_change, move.price_percent) == (2.5, 0.25)
+    assert (move.interest_change, move.interest_percent) == (25, 2.5)
+    assert (move.signal, move.sentiment) == (PositionSignal.LONG_BUILDUP, Sentiment.BULLISH)
+    assert move.strength == 0.625
+
+
+def test_a_first_bar_has_no_move() -> None:
+    assert position_move((1_000.0, 1_000), None) == NO_MOVE
+    assert NO_MOVE.sentiment is None
+
+
+@pytest.mark.parametrize(("now", "before"), [((1_000.0, None), (990.0, 5)), ((1_000.0, 5), (990.0, None))])
+def test_without_open_interest_there_is_a_price_move_alone(
+    now: tuple[float, int | None], before: tuple[float, int | None]
+) -> None:
+    move = position_move(now, before)
+
+    assert (move.price_change, move.interest_change, move.interest_percent) == (10.0, None, None)
+    assert (move.signal, move.strength) == (None, None)
+
+
+def test_open_interest_that_was_nothing_has_a_change_and_no_per_cent() -> None:
+    move = position_move((1_000.0, 5), (990.0, 0))
+
+    assert (move.interest_change, move.interest_percent, move.signal) == (5, None, None)
+
+
+@given(
+    now=st.tuples(st.floats(0.05, 1e6), st.integers(0, 10**9)),
+    before=st.tuples(st.floats(0.05, 1e6), st.integers(1, 10**9)),
+)
+def test_a_signal_points_where_both_moves_go(now: tuple[float, int], before: tuple[float, int]) -> None:
+    move = position_move(now, before)
+
+    assert move.price_percent is not None
+    assert move.interest_percent is not None
+    loud = min(abs(move.price_percent), abs(move.interest_percent)) > 0.1
+    assert (move.signal is PositionSignal.NEUTRAL) is not loud
+    if loud:
+        assert (move.sentiment is Sentiment.BULLISH) is (now[0] > before[0])
+        builds = move.signal in {PositionSignal.LONG_BUILDUP, PositionSignal.SHORT_BUILDUP}
+        assert builds is (now[1] > before[1])
