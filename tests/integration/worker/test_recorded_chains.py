@@ -1,53 +1,28 @@
 """Recorded chains through feed, log, worker and database, beside pd."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from prometheus_client import CollectorRegistry
 
-from server.market.feeds.run import FeedConfig, run_feed
-from server.market.slot_plan import all_slots
-from server.settings import Settings
+from server.domain.calendar import exchange_date
+from server.market.chains import LiveChain
+from server.market.records import ABSENT
 from server.store.database import Database
-from server.store.market_log import MarketLog, id_key
-from server.store.worker_state import CheckpointStore
+from server.store.market_log import OutputLog
+from server.store.redis import RedisClient
+from strikeline.internal.v1.log_pb2 import ChainsEntry
+from tests.integration.worker.recorded import replayed
+
+__all__ = ["replayed"]
 
 pytestmark = pytest.mark.stack
-
-PATIENCE = 180.0
-"""Seconds after which a replay counts as stuck, on a machine that does other things as well."""
 
 IST = timedelta(hours=5, minutes=30)
 Key = tuple[datetime, date]
 """Minute and expiry."""
-
-
-@pytest.fixture
-def replayed(
-    worker_settings: Settings, worker_db: Database, market_log: MarketLog, start_worker
-) -> Callable[..., object]:
-    """`await replayed(path, …)` runs a replay beside a worker until the worker has committed all of it."""
-    settings = replace(worker_settings, lease_duration=30.0, commit_interval=0.2)
-
-    async def run(*paths: Path) -> None:
-        async with asyncio.timeout(PATIENCE), start_worker(lease_duration=30.0, commit_interval=0.2):
-            config = FeedConfig("replay", tuple(map(str, paths)), speed=None)
-            await run_feed(config, settings=settings, database=worker_db, log=market_log, registry=CollectorRegistry())
-            last, checkpoints = id_key(await market_log.last_id()), CheckpointStore(worker_db)
-            while behind(await checkpoints.positions(), all_slots(settings), last):
-                await asyncio.sleep(0.05)
-
-    return run
-
-
-def behind(positions: Mapping[str, str], slots: Iterable[str], last: tuple[int, int]) -> bool:
-    return any(id_key(positions.get(slot, "0-0")) < last for slot in slots)
 
 
 async def stored_metrics(db: Database, underlying: str) -> dict[Key, tuple[int, int, float | None, float | None]]:
@@ -167,3 +142,55 @@ async def test_every_snapshot_of_2026_has_its_open_interest_ratio_and_max_pain(
     expected = by_pandas(snapshots(path))
     assert len(expected) >= count
     assert differing(await stored_metrics(worker_db, "NIFTY"), expected) == {}
+
+
+FAULTY = {date(2021, 3, 31), date(2021, 5, 17), date(2021, 5, 19)}
+"""The file does not tie to the day before, or repeats it."""
+
+FIRST = {date(2021, 3, 1), date(2021, 3, 25), date(2021, 4, 30)}
+"""The first day of the file, and those on which it shows the next month for the first time."""
+
+
+CONTRADICTED = {(date(2021, 3, 10), 13_450.0, "call"): (-75, 0)}
+"""The one figure that the file itself contradicts: its open interest falls from 75 to 0, and it prints no change."""
+
+
+def printed_changes(path: Path) -> dict[tuple[date, float, str], int]:
+    """The day's change of open interest as the exchange prints it, by day, strike and side."""
+    rows = pd.read_csv(path)
+    rows["day"] = pd.to_datetime(rows["Date"]).dt.date
+    kept = rows[~rows["day"].isin(FAULTY | FIRST)]
+    return {
+        (day, strike, side): change
+        for side in ("call", "put")
+        for day, strike, change in zip(kept["day"], kept["Strike"], kept[f"{side.upper()}_COI"], strict=True)
+    }
+
+
+async def published_changes(log: OutputLog) -> dict[tuple[date, float, str], int]:
+    """The same out of the chains that the worker published last on each day."""
+    found = {}
+    for _, payload in await log.range("0-0", "+", 10_000):
+        for state in ChainsEntry.FromString(payload).chains:
+            chain = LiveChain.parse(state, "")
+            for side in ("call", "put"):
+                now, before = chain.rows[side]["open_interest"], chain.rows[side]["previous_open_interest"]
+                for place in np.flatnonzero((now != ABSENT) & (before != ABSENT)).tolist():
+                    key = (exchange_date(chain.as_of), float(chain.strikes[place]), side)
+                    found[key] = int(now[place] - before[place])
+    return found
+
+
+async def test_changes_of_open_interest_of_2021_are_the_exchanges(
+    replayed, redis: RedisClient, namespace: str, shared_data: Path
+) -> None:
+    path = shared_data / "nse_bhavcopy" / "NIFTY_monthly_chain_eod_2021-03-01_to_05-27.csv.gz"
+
+    await replayed(path)
+
+    found, printed = await published_changes(OutputLog(redis, namespace, "chains:0")), printed_changes(path)
+    compared = found.keys() & printed.keys()
+    different = {key: (found[key], printed[key]) for key in sorted(compared) if found[key] != printed[key]}
+    assert len({day for day, _, _ in compared}) == 58 - len(FAULTY | FIRST)
+    assert len(compared) > 0.97 * len(printed)
+    assert different == CONTRADICTED

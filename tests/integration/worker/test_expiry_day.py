@@ -1,0 +1,113 @@
+"""A recorded monthly expiry day through feed, worker and api: nothing explodes, and at half past three it is over."""
+
+import asyncio
+import csv
+import gzip
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from server.domain.options.invariants import HIGHEST_VOLATILITY
+from server.store.database import Database
+from strikeline.v1 import option_chain_requests_pb2 as chain_pb2
+from strikeline.v1 import option_pricing_pb2 as pricing_pb2
+from tests.integration.worker.recorded import replayed
+from tests.support.api import api, api_settings, instruments, keys
+
+__all__ = ["api", "api_settings", "instruments", "keys", "replayed"]
+
+pytestmark = pytest.mark.stack
+
+CHAIN = "/strikeline.v1.OptionService/GetOptionChain"
+EXPIRIES = "/strikeline.v1.OptionService/ListExpiries"
+SURFACE = "/strikeline.v1.OptionService/GetVolatilitySurface"
+GREEKS = "/strikeline.v1.OptionService/CalculateGreeks"
+EXPIRY = "2019-07-25"
+
+
+@pytest.fixture
+def day(shared_data: Path, tmp_path: Path):
+    """`day("15:30")`: a file of the pages of that day up to a time."""
+    source = shared_data / "nse_option_chain" / "snapshots_2019" / "NIFTY_2019-07-18_to_29.csv.gz"
+    with gzip.open(source, "rt", newline="") as lines:
+        header, *rows = csv.reader(lines)
+
+    def until(time: str) -> Path:
+        path = tmp_path / "NIFTY_day.csv"
+        with path.open("w", newline="") as out:
+            csv.writer(out).writerows([header, *(row for row in rows if EXPIRY <= row[0] <= f"{EXPIRY}T{time}")])
+        return path
+
+    return until
+
+
+async def heard(api, hour: int, minute: int) -> None:
+    """The api knows the chains up to a time of that day (UTC)."""
+    instant = int(datetime(2019, 7, 25, hour, minute, tzinfo=UTC).timestamp()) * 10**9
+    async with asyncio.timeout(20):
+        while api.app.hub.chains.time("NIFTY") < instant:
+            await asyncio.sleep(0.02)
+
+
+async def chain_of(api, expiry: str = EXPIRY):
+    request = chain_pb2.GetOptionChainRequest(underlying="NIFTY", expiry=expiry)
+    return await api.call(CHAIN, request, token=api.token())
+
+
+async def labels(api, moment: datetime | None = None) -> dict[str, list[str]]:
+    request = chain_pb2.ListExpiriesRequest(underlying="NIFTY")
+    if moment is not None:
+        request.as_of.CopyFrom(Timestamp(seconds=int(moment.timestamp())))
+    answer = await api.call(EXPIRIES, request, token=api.token())
+    return {item.expiry: list(item.labels) for item in answer.message.expiries}
+
+
+async def test_at_half_past_three_volatilities_are_absent_and_open_interest_is_not(api, replayed, day) -> None:
+    await replayed(day("15:30"))
+    await heard(api, 10, 0)
+
+    chain = (await chain_of(api)).message
+
+    quotes = [quote for row in chain.rows for quote in (row.call, row.put)]
+    assert chain.years_to_expiry == 0.0
+    assert not any(quote.HasField("implied_volatility") or quote.greeks.HasField("delta") for quote in quotes)
+    assert sum(quote.open_interest for quote in quotes) > 10_000_000
+    assert (await labels(api))[EXPIRY] == ["NWeek+0", "NMonth+0"]
+
+
+async def test_after_half_past_three_the_chain_is_gone_and_labels_move_on(api, replayed, day) -> None:
+    await replayed(day("15:48"))
+    await heard(api, 10, 15)
+
+    gone, next_chain = await chain_of(api), await chain_of(api, "2019-08-01")
+    surface = await api.call(SURFACE, pricing_pb2.GetVolatilitySurfaceRequest(underlying="NIFTY"), token=api.token())
+    over = pricing_pb2.CalculateGreeksRequest(inputs=[pricing_pb2.GreeksInput(instrument="NFO:NIFTY19JUL11300CE")])
+    (refused,) = (await api.call(GREEKS, over, token=api.token())).message.results
+
+    assert gone.info.reason == "EXPIRY_NOT_FOUND"
+    assert next_chain.message.labels == ["NWeek+0"]
+    assert await labels(api) == {"2019-08-01": ["NWeek+0"], "2019-08-08": ["NWeek+1", "NMonth+0"]}
+    assert [smile.expiry for smile in surface.message.smiles] == ["2019-08-01", "2019-08-08"]
+    assert refused.reason == pricing_pb2.GREEKS_REFUSAL_TIME_OVER
+    before = await labels(api, datetime(2019, 7, 25, 10, 0, tzinfo=UTC))
+    assert (before[EXPIRY], before["2019-08-01"]) == (["NWeek+0", "NMonth+0"], ["NWeek+1"])
+
+
+async def test_no_figure_of_the_day_explodes(replayed, worker_db: Database, day) -> None:
+    await replayed(day("15:48"))
+
+    figures = await worker_db.fetch(
+        "SELECT minutes.* FROM option_minutes minutes JOIN instruments USING (instrument_id) WHERE expiry = $1",
+        date.fromisoformat(EXPIRY),
+    )
+    valued = [row for row in figures if row["volatility"] is not None]
+    assert len(valued) > 1_000
+    assert all(0.0 < row["volatility"] <= HIGHEST_VOLATILITY for row in valued)
+    assert all(abs(row["delta"]) <= 1.001 for row in valued if row["delta"] is not None)
+    assert all(row["gamma"] >= 0.0 for row in valued if row["gamma"] is not None)
+    assert max(row["open_time"] for row in figures) < datetime(2019, 7, 25, 10, 0, tzinfo=UTC)
+    metrics = await worker_db.fetch("SELECT * FROM expiry_metrics WHERE expiry = $1", date.fromisoformat(EXPIRY))
+    assert all(row["atm_volatility"] is None or 0.0 < row["atm_volatility"] < 1.0 for row in metrics)
+    assert all(row["expected_move"] is None or row["expected_move"] < 500.0 for row in metrics)
