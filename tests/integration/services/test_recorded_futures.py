@@ -23,7 +23,7 @@ from server.settings import Settings
 from server.store.calendar import CalendarStore
 from server.store.market_log import MarketLog, id_key
 from server.store.worker_state import CheckpointStore
-from strikeline.v1 import futures_pb2
+from strikeline.v1 import futures_pb2, option_chain_requests_pb2, option_pb2
 from strikeline.v1 import futures_requests_pb2 as pb
 from tests.support.market import nanoseconds
 
@@ -255,6 +255,40 @@ async def test_basis_of_the_common_bhavcopy_against_its_cash_file(shared_data: P
     )
     future = Row(date(2026, 7, 28), Decimal("357.15"), 124_000, 6_200)
     await check_basis(api, "ABCAPITAL", [future], spot, day)
+
+
+async def test_after_a_replayed_day_its_files_are_what_is_known_now(shared_data: Path, api, replay) -> None:
+    await replay(shared_data / RECORDED[1][0])
+    async with asyncio.timeout(5):
+        while not api.app.hub.market_time():
+            await asyncio.sleep(0.01)
+
+    found = await ask(api, "GetFuturesSummary", pb.GetFuturesSummaryRequest(underlying="YESBANK"))
+
+    price = float(of_2019(shared_data)["YESBANK"][0].price)
+    assert (found.near.instrument, found.near.last_price) == ("NFO:YESBANK19AUGFUT", price)
+    assert (found.as_of, found.near.price_time) == (at("2019-08-01T15:30:00"), at("2019-08-01T15:30:00"))
+    assert (found.lot_size, found.active_contracts, found.stale) == (2_200, 3, True)
+
+
+async def test_options_of_a_daily_file_are_valued_as_a_chain(shared_data: Path, api, replay) -> None:
+    path = shared_data / "nse_bhavcopy" / "NIFTY_options_2025-08-14.csv.gz"
+    await replay(path)
+    table = pd.read_csv(path)
+    rows = table[table["EXPIRY_DT"] == "2025-08-28"]
+    interest = rows.groupby("OPTION_TYP")["OPEN_INT"].sum()
+    method = "/strikeline.v1.OptionService/GetExpiryMetrics"
+    request = option_chain_requests_pb2.GetExpiryMetricsRequest(underlying="NIFTY", expiry="2025-08-28")
+
+    async with asyncio.timeout(10):
+        while (answer := await api.call(method, request, token=api.token())).message is None:
+            await asyncio.sleep(0.05)
+
+    assert isinstance(answer.message, option_pb2.ExpiryMetrics)
+    assert answer.message.call_open_interest == interest["CE"]
+    assert answer.message.put_open_interest == interest["PE"]
+    assert answer.message.pcr_oi == pytest.approx(interest["PE"] / interest["CE"])
+    assert answer.message.spot == 24_631.3
 
 
 SIGNALS = {

@@ -72,32 +72,40 @@ def test_no_header_is_of_two_layouts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "layout", "bars", "contracts"),
+    ("name", "layout", "bars", "ticks", "contracts"),
     [
-        ("nse_bhavcopy/fo_bhav_old_format_2019-08-01_first_1000_rows.csv", OLD_DERIVATIVES, 1_000, 1_000),
-        ("nse_bhavcopy/futures_2024-07-19_index_and_stocks_A-L.csv", FUTURES, 353, 353),
-        ("nse_bhavcopy/UDiFF_FO_2026-05-19_ABCAPITAL_excerpt_raw.csv", UDIFF, 16, 16),
-        ("nse_bhavcopy/UDiFF_CM_2026-05-19_raw.csv.gz", UDIFF, 3_359, 3_359),
-        ("nse_bhavcopy/NIFTY_options_2025-08-14.csv.gz", CONVERTED_OPTIONS, 1_560, 1_560),
-        ("nse_bhavcopy/cm_bhav_old_format_2023-10-30_raw.csv.gz", OLD_CASH, 2_578, 2_578),
-        ("nse_bhavcopy/sec_bhavdata_full_2024-07-31_raw.csv.gz", DELIVERIES, 2_631, 2_631),
-        ("eod/nse_eod_unadjusted_2019-10_to_2026-08.csv.gz", COLLECTED_CASH, 13_672, 8),
+        ("nse_bhavcopy/fo_bhav_old_format_2019-08-01_first_1000_rows.csv", OLD_DERIVATIVES, 480, 520, 1_000),
+        ("nse_bhavcopy/futures_2024-07-19_index_and_stocks_A-L.csv", FUTURES, 353, 0, 353),
+        ("nse_bhavcopy/UDiFF_FO_2026-05-19_ABCAPITAL_excerpt_raw.csv", UDIFF, 1, 15, 16),
+        ("nse_bhavcopy/UDiFF_CM_2026-05-19_raw.csv.gz", UDIFF, 3_359, 0, 3_359),
+        ("nse_bhavcopy/NIFTY_options_2025-08-14.csv.gz", CONVERTED_OPTIONS, 0, 1_561, 1_561),
+        ("nse_bhavcopy/cm_bhav_old_format_2023-10-30_raw.csv.gz", OLD_CASH, 2_578, 0, 2_578),
+        ("nse_bhavcopy/sec_bhavdata_full_2024-07-31_raw.csv.gz", DELIVERIES, 2_631, 0, 2_631),
+        ("eod/nse_eod_unadjusted_2019-10_to_2026-08.csv.gz", COLLECTED_CASH, 13_672, 0, 8),
     ],
 )
 def test_a_daily_file_is_read_completely(
-    shared_data: Path, name: str, layout: DayFormat, bars: int, contracts: int
+    shared_data: Path, name: str, layout: DayFormat, bars: int, ticks: int, contracts: int
 ) -> None:
     context = make_context()
 
-    (part,) = read(shared_data / name, context).parts
+    found = read(shared_data / name, context)
 
-    assert (len(part.bars), len(context.book.contracts), context.report.malformed) == (bars, contracts, 0)
-    assert (part.timeframe.name, part.in_contracts) == ("1day", False)
+    assert [(part.timeframe.name, part.in_contracts, len(part.bars)) for part in found.parts] == (
+        [("1day", False, bars)] if bars else []
+    )
+    assert (len(found.ticks), len(context.book.contracts), context.report.malformed) == (ticks, contracts, 0)
     assert sum(context.report.kept_in_contracts.values()) == 0
-    assert (part.bars["low"] <= np.minimum(part.bars["open"], part.bars["close"])).all()
-    assert (part.bars["high"] >= np.maximum(part.bars["open"], part.bars["close"])).all()
     with open_source(shared_data / name) as stream:
         assert format_of(header_of(stream.readline())) is layout
+
+
+def test_a_close_lies_within_low_and_high(shared_data: Path) -> None:
+    for name in ("futures_2024-07-19_index_and_stocks_A-L", "fo_bhav_old_format_2019-08-01_first_1000_rows"):
+        (part,) = read(shared_data / "nse_bhavcopy" / f"{name}.csv").parts
+
+        assert (part.bars["low"] <= np.minimum(part.bars["open"], part.bars["close"])).all()
+        assert (part.bars["high"] >= np.maximum(part.bars["open"], part.bars["close"])).all()
 
 
 def test_another_table_is_no_daily_file() -> None:
@@ -192,16 +200,42 @@ def test_a_turnover_that_allows_two_lots_tells_none(tmp_path: Path) -> None:
     assert context.report.kept_in_contracts["fo_2024-07-19.csv"] == 1
 
 
-@pytest.mark.parametrize(("expiry", "price"), [("01-Aug-2019", 20_000), ("29-Aug-2019", 30_000)])
-def test_an_option_settles_at_its_own_price_but_on_its_last_day(tmp_path: Path, expiry: str, price: int) -> None:
-    idle = old_row(
-        side="CE", strike="95.0", expiry=expiry, open="0.0", high="0.0", low="0.0", close="2.0", settlement="3.0",
-        contracts="0.0", value="0.0",
-    )  # fmt: skip
+def option_row(**changes: object) -> str:
+    return old_row(
+        **{"kind": "OPTSTK", "side": "CE", "strike": "95.0", "close": "5.5", "interest": "1000.0", **changes}
+    )
 
-    (part,) = read(written(tmp_path, OLD_HEADER, old_row(), idle)).parts
 
-    assert part.bars["close"][1] == price
+def test_an_option_is_a_quote_at_the_close(tmp_path: Path) -> None:
+    found = read(written(tmp_path, OLD_HEADER, old_row(), option_row(change="-500.0")), context := make_context())
+
+    (tick,) = found.ticks
+    assert context.book.contracts[tick["instrument"]].key == "NFO:ACME19AUG95CE"
+    assert tick["event_time"] == midnight(date(2019, 8, 1)) + (15 * 3_600 + 29 * 60 + 59) * 10**9
+    assert [int(tick[name]) for name in ("last_price", "volume", "open_interest")] == [55_000, 5_000, 1_000]
+    (report,) = context.changes.until(int(tick["event_time"]))
+    assert (report["instrument"], report["change"]) == (tick["instrument"], -500)
+
+
+def test_an_option_without_trades_tells_its_open_interest_alone(tmp_path: Path) -> None:
+    context = make_context()
+    idle = option_row(open="0.0", high="0.0", low="0.0", close="2.0", settlement="3.0", contracts="0.0", value="0.0")
+
+    found = read(written(tmp_path, OLD_HEADER, old_row(), idle), context)
+
+    (tick,) = found.ticks
+    assert (tick["last_price"], tick["open_interest"]) == (ABSENT, 1_000)
+    assert context.report.without_price["fo_2024-07-19.csv"] == 1
+
+
+def test_an_index_has_its_closing_price_once(shared_data: Path) -> None:
+    context = make_context()
+
+    found = read(shared_data / "nse_bhavcopy" / "NIFTY_options_2025-08-14.csv.gz", context)
+
+    index = [number for number, contract in enumerate(context.book.contracts) if contract.key == "NSE:NIFTY 50"]
+    own = found.ticks[np.isin(found.ticks["instrument"], index)]
+    assert own["last_price"].tolist() == [246_313_000]
 
 
 def test_every_future_is_called_by_its_month(shared_data: Path) -> None:

@@ -1,8 +1,11 @@
-"""The exchange's daily files (bhavcopies) as bars of a day.
+"""The exchange's daily files (bhavcopies): shares and futures as bars of a day, options as quotes at its close.
 
-They are stored as such and make no ticks. A contract that was not traded has its settlement price as open, high, low
-and close, since its open interest counts all the same. The close is the exchange's, an average over the last half hour:
-where it lies outside of the traded range, the range is widened to hold it.
+Bars of a day are stored as such and make no ticks. A future that was not traded has its settlement price as open, high,
+low and close, since its open interest counts all the same. The close is the exchange's, an average over the last half
+hour: where it lies outside of the traded range, the range is widened to hold it.
+
+An option, and an index whose closing price a file names, becomes one tick of the session's last second, so that chains
+are valued. An option that was not traded has no price, but its open interest.
 """
 
 from __future__ import annotations
@@ -15,19 +18,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain.calendar import exchange_date
+from server.domain.calendar import NANOSECONDS, exchange_date
 from server.domain.instruments import InstrumentKind
-from server.domain.symbols import canonical_underlying
+from server.domain.symbols import canonical_underlying, index_key
 from server.domain.timeframes import Timeframe
 from server.market.feeds.contracts import Contract
 from server.market.feeds.lots import lot_size
-from server.market.feeds.replay.bar_table import BAR_ROW
+from server.market.feeds.replay.bar_table import BAR_ROW, Bars
 from server.market.feeds.replay.day_formats import DayFormat
 from server.market.feeds.replay.day_lots import lot_of
 from server.market.feeds.replay.day_rows import DAY_ROW, DayRowReader, DayRows, Described, day_of
 from server.market.feeds.replay.paths import ReplayPath
 from server.market.feeds.replay.recording import LargerBars, LargerFile, ReplayContext
 from server.market.feeds.replay.source import Table, UnknownFormat
+from server.market.feeds.replay.ticks import blank_ticks
+from server.market.feeds.writer import Ticks
 from server.market.records import ABSENT
 
 _DAY: Final = Timeframe.parse("1day")
@@ -35,7 +40,12 @@ _MOST_ROWS: Final = 2_000_000
 _DATE: Final = re.compile(r"(?<!\d)(\d{4}-\d\d-\d\d)(?!\d)")
 _EQUITY_SERIES: Final = "EQ"
 
+_CLOSE_NS: Final = (15 * 3_600 + 30 * 60 - 1) * NANOSECONDS
+"""From the beginning of a day to its session's last second."""
+
 Int64s = NDArray[np.int64]
+Key = tuple[str, date]
+"""Symbol of an underlying, and a day."""
 
 
 def open_day_file(file: ReplayPath, layout: DayFormat, context: ReplayContext) -> LargerFile:
@@ -48,95 +58,101 @@ def open_day_file(file: ReplayPath, layout: DayFormat, context: ReplayContext) -
         if total > _MOST_ROWS:
             raise UnknownFormat(f"{file.path}: more than {_MOST_ROWS:,} rows: split it by day")
     rows = np.concatenate(parts)
-    days = _Days(rows, reader.described, context)
-    days.report(file.path.name)
-    return days.bars()
+    return _Days(rows, reader.described, context).recording(file.path.name)
 
 
 class _Days:
-    """Rows of a file with what they are about, on their way to bars."""
+    """Rows of a file with what they are about, on their way to bars and ticks."""
 
     def __init__(self, rows: DayRows, described: Sequence[Described], context: ReplayContext) -> None:
-        priced = _priced(rows, described)
-        self._without_price = int((~priced).sum())
-        self._rows = rows[priced]
         self._described = described
         self._context = context
-        self._lots = self._known_lots()
-        self._in_contracts = self._lots_of_rows() == 0
-        self._in_contracts &= (self._rows["open_interest_contracts"] > 0) & (self._rows["open_interest"] == ABSENT)
+        self._traded = _traded(rows)
+        self._priced = complete_prices(rows, self._traded)
+        self._keys = _keys(rows, described)
+        self._lots = _known_lots(rows, described, self._keys)
+        self._rows = rows
+        self._lots_of_rows = np.array(
+            [1 if key is None else self._lots.get(key, 0) for key in self._keys], dtype=np.int64
+        )
+        self._numbers = self._instruments()
 
-    def report(self, name: str) -> None:
-        """Says what could not be kept, or not in units."""
-        unknown = (self._lots_of_rows() == 0) & (self._rows["volume_contracts"] > 0) & (self._rows["volume"] == ABSENT)
-        self._context.report.without_price[name] += self._without_price
-        self._context.report.kept_in_contracts[name] += int((unknown | self._in_contracts).sum())
+    def recording(self, name: str) -> LargerFile:
+        """Bars and ticks. Reports what could not be kept, or not in units, under the file's name."""
+        rows, lots = self._rows, self._lots_of_rows
+        options = np.array([self._described[place].is_option for place in rows["described"].tolist()], dtype=np.bool_)
+        traded, priced = self._traded, self._priced & ~options
+        in_contracts = (lots == 0) & (rows["open_interest_contracts"] > 0) & (rows["open_interest"] == ABSENT)
+        unknown = (lots == 0) & (rows["volume_contracts"] > 0) & (rows["volume"] == ABSENT)
+        self._context.report.without_price[name] += int((~(options | priced) | (options & ~traded)).sum())
+        self._context.report.kept_in_contracts[name] += int(((unknown | in_contracts) & (options | priced)).sum())
+        parts = (
+            LargerBars(_DAY, self._bars(priced & ~in_contracts)),
+            LargerBars(_DAY, self._bars(priced & in_contracts), in_contracts=True),
+        )
+        return LargerFile(tuple(part for part in parts if len(part.bars)), self._ticks(options, traded))
 
-    def bars(self) -> LargerFile:
-        """Bars whose figures are in units, and beside them those that had to stay in contracts."""
-        rows, lots = self._rows, np.maximum(self._lots_of_rows(), 1)
+    def _bars(self, chosen: NDArray[np.bool_]) -> Bars:
+        rows = self._rows[chosen]
         bars = np.zeros(len(rows), dtype=BAR_ROW)
         for name in ("line", "open_time", "open", "high", "low", "close"):
             bars[name] = rows[name]
-        bars["volume"] = _units(rows["volume"], rows["volume_contracts"], lots)
-        bars["open_interest"] = _units(rows["open_interest"], rows["open_interest_contracts"], lots)
-        bars["instrument"] = self._instruments()
-        marked = self._in_contracts
-        parts = (LargerBars(_DAY, bars[~marked]), LargerBars(_DAY, bars[marked], in_contracts=True))
-        return LargerFile(tuple(part for part in parts if len(part.bars)))
+        bars["volume"], bars["open_interest"] = self._units("volume")[chosen], self._units("open_interest")[chosen]
+        bars["instrument"] = self._numbers[chosen]
+        return bars
+
+    def _ticks(self, options: NDArray[np.bool_], traded: NDArray[np.bool_]) -> Ticks:
+        """Options and indices at the close, by time; tells the options' changes of open interest as well."""
+        rows = self._rows[options]
+        ticks = blank_ticks(len(rows))
+        ticks["row"], ticks["instrument"] = rows["line"], self._numbers[options]
+        ticks["event_time"] = rows["open_time"] + _CLOSE_NS
+        ticks["last_price"] = np.where(traded[options], rows["close"], ABSENT)
+        ticks["volume"], ticks["open_interest"] = self._units("volume")[options], self._units("open_interest")[options]
+        self._context.changes.add(ticks["event_time"], ticks["instrument"].tolist(), rows["interest_change"])
+        told = (ticks["last_price"] != ABSENT) | (ticks["open_interest"] != ABSENT)
+        together: Ticks = np.concatenate((self._index_ticks(), ticks[told]))
+        return together[np.argsort(together["event_time"], kind="stable")]
+
+    def _index_ticks(self) -> Ticks:
+        """One for each index and day that a row names the price of. Shares have their own daily file."""
+        seen: dict[tuple[str, date], tuple[int, int, int]] = {}
+        for key, row in zip(self._keys, self._rows, strict=True):
+            if key is not None and row["underlying"] != ABSENT and index_key(key[0]) is not None:
+                seen.setdefault(key, (int(row["line"]), int(row["open_time"]) + _CLOSE_NS, int(row["underlying"])))
+        ticks = blank_ticks(len(seen))
+        contracts = [self._context.rules.underlying(symbol) for symbol, _ in seen]
+        ticks["instrument"] = [self._context.book.number(contract) for contract in contracts]
+        for place, (line, time, price) in enumerate(seen.values()):
+            ticks["row"][place], ticks["event_time"][place], ticks["last_price"][place] = line, time, price
+        return ticks
+
+    def _units(self, name: str) -> Int64s:
+        """Units where the file has them, else contracts times lot, as far as that is known; absent without either."""
+        units, contracts = self._rows[name], self._rows[f"{name}_contracts"]
+        known = np.where(contracts == ABSENT, 0, contracts) * np.maximum(self._lots_of_rows, 1)
+        return np.where(units == ABSENT, np.where(contracts == ABSENT, ABSENT, known), units)
 
     def _instruments(self) -> Int64s:
         numbers: dict[int, int] = {}
-        for place, time in zip(self._rows["described"].tolist(), self._rows["open_time"].tolist(), strict=True):
+        places = self._rows["described"].tolist()
+        for place, time in zip(places, self._rows["open_time"].tolist(), strict=True):
             if place not in numbers:
                 numbers[place] = self._context.book.number(self._contract(place, exchange_date(time)))
-        return np.array([numbers[place] for place in self._rows["described"].tolist()], dtype=np.int64)
+        return np.array([numbers[place] for place in places], dtype=np.int64)
 
     def _contract(self, place: int, day: date) -> Contract:
         row, rules = self._described[place], self._context.rules
         if row.expiry is not None:
-            lot = self._lots.get((row.symbol, day)) or 1
+            lot = self._lots.get((row.symbol, day), 1)
             return rules.derivative(row.symbol, row.expiry, row.strike, row.side, day, default_lot=lot)
         symbol = row.symbol if row.series in {"", _EQUITY_SERIES} else f"{row.symbol}-{row.series}"
         return Contract(exchange="NSE", tradingsymbol=symbol.upper(), kind=InstrumentKind.EQUITY)
 
-    def _known_lots(self) -> Mapping[tuple[str, date], int]:
-        """Units of a contract by symbol and day, where lot table or file tell them."""
-        found: dict[tuple[str, date], int] = {}
-        for key, rows in self._by_symbol_and_day().items():
-            futures = rows[[not self._described[place].is_option for place in rows["described"].tolist()]]
-            size = lot_size(canonical_underlying(key[0]), key[1]) or lot_of(futures if len(futures) else rows)
-            if size is not None:
-                found[key] = size
-        return found
 
-    def _by_symbol_and_day(self) -> Mapping[tuple[str, date], DayRows]:
-        groups: dict[tuple[str, date], list[int]] = {}
-        for number, key in enumerate(self._keys()):
-            if key is not None:
-                groups.setdefault(key, []).append(number)
-        return {key: self._rows[numbers] for key, numbers in groups.items()}
-
-    def _lots_of_rows(self) -> Int64s:
-        """Units of a contract for each row; 1 for shares, 0 where it is not known."""
-        sizes = [1 if key is None else self._lots.get(key, 0) for key in self._keys()]
-        return np.array(sizes, dtype=np.int64)
-
-    def _keys(self) -> list[tuple[str, date] | None]:
-        """Symbol and day of each derivative's row; None for shares."""
-        keys: list[tuple[str, date] | None] = []
-        for place, time in zip(self._rows["described"].tolist(), self._rows["open_time"].tolist(), strict=True):
-            row = self._described[place]
-            keys.append(None if row.expiry is None else (row.symbol, exchange_date(time)))
-        return keys
-
-
-def _priced(rows: DayRows, described: Sequence[Described]) -> NDArray[np.bool_]:
-    """Completes the prices of each row, in place. -> the rows that have any."""
-    prices = [rows[name] for name in ("open", "high", "low", "close")]
-    traded = np.logical_and.reduce([price != ABSENT for price in prices])
-    mark = np.where(_settles_itself(rows, described), rows["settlement"], ABSENT)
-    mark = np.where(mark == ABSENT, rows["close"], mark)
+def complete_prices(rows: DayRows, traded: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Gives rows that were not traded their settlement price, else their close. -> the rows that have a price."""
+    mark = np.where(rows["settlement"] == ABSENT, rows["close"], rows["settlement"])
     for name in ("open", "high", "low", "close"):
         rows[name] = np.where(traded, rows[name], mark)
     rows["low"] = np.minimum(rows["low"], rows["close"])
@@ -145,19 +161,35 @@ def _priced(rows: DayRows, described: Sequence[Described]) -> NDArray[np.bool_]:
     return known
 
 
-def _settles_itself(rows: DayRows, described: Sequence[Described]) -> NDArray[np.bool_]:
-    """The settlement price is the contract's own: on the day that an option expires, it is the underlying's."""
-    pairs = zip(rows["described"].tolist(), rows["open_time"].tolist(), strict=True)
-    return np.array(
-        [not described[place].is_option or described[place].expiry != exchange_date(time) for place, time in pairs],
-        dtype=np.bool_,
-    )
+def _traded(rows: DayRows) -> NDArray[np.bool_]:
+    traded: NDArray[np.bool_] = rows["close"] != ABSENT
+    for name in ("open", "high", "low"):
+        traded = traded & (rows[name] != ABSENT)
+    return traded
 
 
-def _units(units: Int64s, contracts: Int64s, lots: Int64s) -> Int64s:
-    """Units where the file has them, else contracts times lot; absent without either."""
-    converted = np.where(contracts == ABSENT, ABSENT, np.where(contracts == ABSENT, 0, contracts) * lots)
-    return np.where(units == ABSENT, converted, units)
+def _keys(rows: DayRows, described: Sequence[Described]) -> list[Key | None]:
+    """Symbol and day of each derivative's row; None for shares."""
+    keys: list[Key | None] = []
+    for place, time in zip(rows["described"].tolist(), rows["open_time"].tolist(), strict=True):
+        row = described[place]
+        keys.append(None if row.expiry is None else (row.symbol, exchange_date(time)))
+    return keys
+
+
+def _known_lots(rows: DayRows, described: Sequence[Described], keys: Sequence[Key | None]) -> Mapping[Key, int]:
+    """Units of a contract by symbol and day, where lot table or file tell them."""
+    groups: dict[Key, list[int]] = {}
+    for number, key in enumerate(keys):
+        if key is not None:
+            groups.setdefault(key, []).append(number)
+    found: dict[Key, int] = {}
+    for (symbol, day), numbers in groups.items():
+        futures = [number for number in numbers if not described[rows["described"][number]].is_option]
+        size = lot_size(canonical_underlying(symbol), day) or lot_of(rows[futures or numbers])
+        if size is not None:
+            found[symbol, day] = size
+    return found
 
 
 def _day_in_name(file: ReplayPath) -> date:

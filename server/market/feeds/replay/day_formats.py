@@ -14,7 +14,8 @@ class DayFormat:
     `day`: the trading date; without the column it stands in the file's name. `settlement`: the price that a contract is
     settled at. `volume` and `open_interest` are in units, `*_contracts` in contracts. `lot` is units of one contract,
     `turnover` the day's traded value in lakh rupees. `series` is a share's. `expiry` and `strike` (rupees), `side` (CE,
-    PE; anything else is a future) make a derivative; a row without an expiry is a share's.
+    PE; anything else is a future) make a derivative; a row without an expiry is a share's. `interest_change` is that of
+    the open interest since the day before, `underlying` the closing price of what a derivative is of.
     """
 
     name: str
@@ -36,6 +37,8 @@ class DayFormat:
     expiry: str = ""
     strike: str = ""
     side: str = ""
+    interest_change: str = ""
+    underlying: str = ""
 
     @property
     def columns(self) -> frozenset[str]:
@@ -48,7 +51,7 @@ _COLUMN_FIELDS: Final = tuple(field for field in DayFormat.__dataclass_fields__ 
 
 OLD_DERIVATIVES: Final = DayFormat(
     name="F&O bhavcopy until 2024-07",
-    marks=frozenset({"INSTRUMENT", "OPTION_TYP", "CHG_IN_OI"}),
+    marks=frozenset({"INSTRUMENT"}),
     day="TIMESTAMP",
     open="OPEN",
     high="HIGH",
@@ -61,11 +64,12 @@ OLD_DERIVATIVES: Final = DayFormat(
     expiry="EXPIRY_DT",
     strike="STRIKE_PR",
     side="OPTION_TYP",
+    interest_change="CHG_IN_OI",
 )
 
 FUTURES: Final = DayFormat(
     name="futures file of the daily report",
-    marks=frozenset({"CONTRACT_D", "INSTRUMENT", "TRD_NO_CON"}),
+    marks=frozenset({"CONTRACT_D", "INSTRUMENT"}),
     open="OPEN_PRICE",
     high="HIGH_PRICE",
     low="LOW_PRICE",
@@ -79,7 +83,7 @@ FUTURES: Final = DayFormat(
 
 UDIFF: Final = DayFormat(
     name="common bhavcopy since 2024-07",
-    marks=frozenset({"Sgmt", "FinInstrmTp", "UndrlygPric"}),
+    marks=frozenset({"Sgmt", "FinInstrmTp"}),
     day="TradDt",
     symbol="TckrSymb",
     open="OpnPric",
@@ -94,11 +98,13 @@ UDIFF: Final = DayFormat(
     expiry="XpryDt",
     strike="StrkPric",
     side="OptnTp",
+    interest_change="ChngInOpnIntrst",
+    underlying="UndrlygPric",
 )
 
 CONVERTED_OPTIONS: Final = DayFormat(
     name="options of the common bhavcopy under older column names",
-    marks=frozenset({"UNDERLYING_PRICE", "LAST_PRICE"}),
+    marks=frozenset({"LAST_PRICE"}),
     day="TRADE_DATE",
     open="OPEN_PRICE",
     high="HIGH_PRICE",
@@ -110,6 +116,8 @@ CONVERTED_OPTIONS: Final = DayFormat(
     expiry="EXPIRY_DT",
     strike="STRIKE_PR",
     side="OPTION_TYP",
+    interest_change="CHG_IN_OI",
+    underlying="UNDERLYING_PRICE",
 )
 
 OLD_CASH: Final = DayFormat(

@@ -35,6 +35,8 @@ DAY_ROW: Final = np.dtype(
         ("open_interest_contracts", "<i8"),
         ("lot", "<i8"),
         ("turnover", "<i8"),
+        ("interest_change", "<i8"),
+        ("underlying", "<i8"),
     ]
 )
 """A row: `described` is the number of what it is about, `open_time` midnight of the exchange's day, prices are scaled,
@@ -76,6 +78,7 @@ class DayRowReader:
         self._price = Column(optional_price_of)
         self._quantity = Column(optional_quantity_of)
         self._turnover = Column(_rupees)
+        self._change = Column(_change)
         self._places: dict[tuple[bytes, ...], int] = {}
 
     def __call__(self, rows: Rows) -> DayRows:
@@ -86,11 +89,12 @@ class DayRowReader:
                 found[name] = ABSENT
         found["line"] = rows.lines
         found["open_time"] = midnight(self._day) if self._day else self._days(rows.columns[self._layout.day])
-        for name in ("open", "high", "low", "close", "settlement"):
+        for name in ("open", "high", "low", "close", "settlement", "underlying"):
             self._fill(found, name, rows, self._price)
         for name in ("volume", "volume_contracts", "open_interest", "open_interest_contracts", "lot"):
             self._fill(found, name, rows, self._quantity)
         self._fill(found, "turnover", rows, self._turnover)
+        self._fill(found, "interest_change", rows, self._change)
         found["described"] = self._describe(rows)
         return found
 
@@ -139,3 +143,10 @@ def _described(symbol: str, series: str, expiry: str, strike: str, side: str) ->
 def _rupees(text: str) -> int:
     stripped = text.strip()
     return ABSENT if not stripped else int(decimal_of(stripped) * _LAKH)
+
+
+def _change(text: str) -> int:
+    """A whole number of either sign; absent when the text is empty or a dash."""
+    stripped = text.strip()
+    magnitude = optional_quantity_of(stripped.removeprefix("-"))
+    return -magnitude if stripped.startswith("-") and magnitude != ABSENT else magnitude
