@@ -29,6 +29,8 @@ _LOG = logging.getLogger(__name__)
 _READ_COUNT = 64
 _IDLE_BLOCK = 0.2
 _COMMITTING_BLOCK = 0.02
+_PUBLISHED_BYTES = 1_000_000
+"""From this size on outputs do not wait for those of the entries that were read with theirs."""
 WORK_SHARE = 2.0
 """The usual share of work between commits."""
 
@@ -260,23 +262,31 @@ class _Work:
     async def _step(self) -> None:
         clock, meter = self._slot.ports.clock, self._slot.ports.meter
         entries = await self._slot.reader.read(self._position, _READ_COUNT, self._block_ms())
-        outputs = []
         started = clock.monotonic()
-        for entry in entries:
-            await self._stage.prepare(entry)
-            output = self._stage.apply(entry)
-            if output is not None:
-                outputs.append((entry.id, output))
-            self._position, self._dirty = entry.id, True
-            await asyncio.sleep(0)
+        await self._work_on(entries)
         if entries:
-            await self._slot.output.publish(outputs)
             meter.observe("strikeline_worker_batch_seconds", clock.monotonic() - started, slot=self._slot.name)
             meter.count("strikeline_worker_entries_total", len(entries), slot=self._slot.name)
             meter.gauge(
                 "strikeline_worker_lag_seconds", clock.wall() - entries[-1].appended_at / 1e9, slot=self._slot.name
             )
         await self._commit_when_due()
+
+    async def _work_on(self, entries: Sequence[Entry]) -> None:
+        """Applies entries and publishes what comes of them, in parts that Redis takes in a moment."""
+        outputs: list[tuple[str, bytes]] = []
+        for entry in entries:
+            await self._stage.prepare(entry)
+            output = self._stage.apply(entry)
+            if output is not None:
+                outputs.append((entry.id, output))
+            self._position, self._dirty = entry.id, True
+            if sum(len(payload) for _, payload in outputs) >= _PUBLISHED_BYTES:
+                await self._slot.output.publish(outputs)
+                outputs = []
+            await asyncio.sleep(0)
+        if entries:
+            await self._slot.output.publish(outputs)
 
     def _block_ms(self) -> int:
         left = self._next_commit - self._slot.ports.clock.monotonic() if self._dirty else _IDLE_BLOCK

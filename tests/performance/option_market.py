@@ -31,6 +31,8 @@ from tests.performance.processes import Bench, process
 
 OPEN = int(datetime(2026, 11, 23, 3, 45, tzinfo=UTC).timestamp()) * 10**9
 """The open of a trading day, nanoseconds."""
+BEGIN = OPEN + 35 * 10**9
+"""When the feed begins, so that a short measurement has the end of a minute, which is the hardest moment."""
 EXPIRIES = (date(2026, 11, 24), date(2026, 12, 29), date(2027, 1, 25))
 INDICES = ("NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY", "SENSEX")
 STOCKS = tuple(f"STOCK{number}" for number in range(195))
@@ -185,11 +187,11 @@ async def pump(rate: int, every: float, seconds: float) -> None:
     async with open_redis(os.environ["STRIKELINE_REDIS_URL"], timeout=5.0) as redis:
         log = MarketLog(redis, os.environ["STRIKELINE_NAMESPACE"], 1)
         await log.append([entry_of(log_pb2.LOG_ENTRY_KIND_RUN_STARTED, 0)])
-        await log.append([entry_of(log_pb2.LOG_ENTRY_KIND_TICKS, OPEN, market.everything(OPEN))])
+        await log.append([entry_of(log_pb2.LOG_ENTRY_KIND_TICKS, BEGIN, market.everything(BEGIN))])
         began = time.monotonic()
         for number in range(1, round(seconds / every)):
             await asyncio.sleep(max(0.0, began + number * every - time.monotonic()))
-            now = OPEN + int(number * every * 1e9)
+            now = BEGIN + int(number * every * 1e9)
             await log.append([entry_of(log_pb2.LOG_ENTRY_KIND_TICKS, now, *market.batch(round(rate * every), now))])
 
 
