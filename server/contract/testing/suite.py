@@ -44,9 +44,11 @@ REFUSALS = frozenset(
         grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.ABORTED,
         grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
 )
-"""What a request that the contract allows may come to. A fault of the server is none of it."""
+"""What a request that the contract allows may come to, the end of the caller's quota included. A fault of the server
+is none of it."""
 
 
 def with_account(method: Method, request: Message, account: str) -> Message:

@@ -57,6 +57,8 @@ __all__ = (
     "ErrorReasonDescription",
     "ErrorReasonPolicy",
     "Expiry",
+    "ExpiryBucket",
+    "ExpiryBucketBatch",
     "ExpiryClass",
     "ExpiryDistribution",
     "ExpiryLabels",
@@ -225,6 +227,8 @@ __all__ = (
     "StreamM2MRequest",
     "StreamM2MResponse",
     "StreamMonitorRequest",
+    "StreamOptionBucketsRequest",
+    "StreamOptionBucketsResponse",
     "StreamOptionChainRequest",
     "StreamOptionChainResponse",
     "StreamOptions",
@@ -238,6 +242,7 @@ __all__ = (
     "StrikeBatch",
     "StrikeBucket",
     "StrikeDistribution",
+    "StrikeInBucket",
     "StrikeRange",
     "StrikeSet",
     "StrikeValue",
@@ -3701,6 +3706,83 @@ class Expiry(betterproto2.Message):
 
 
 default_message_pool.register_message("strikeline.v1", "Expiry", Expiry)
+
+
+@dataclass(eq=False, repr=False)
+class ExpiryBucket(betterproto2.Message):
+    """
+    The options of one expiry over one length of time that is over.
+    """
+
+    underlying: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Canonical symbol of the underlying.
+    """
+
+    expiry: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Expiry as ISO date.
+    """
+
+    labels: "list[str]" = betterproto2.field(3, betterproto2.TYPE_STRING, repeated=True)
+    """
+    What the expiry was called then: "NWeek+0", and "NMonth+0" too where it is monthly.
+    """
+
+    timeframe: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Length of the bucket.
+    """
+
+    open_time: "datetime.datetime | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it began, as of a bar.
+    """
+
+    metrics: "ExpiryMetrics | None" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The figures of the expiry at the last valuation within it, with the prices of underlying and forward then. Volumes are the day's.
+    """
+
+    call_volume: "int | None" = betterproto2.field(7, betterproto2.TYPE_INT64, optional=True)
+    """
+    Units of all calls that traded within it. Absent when no call tells.
+    """
+
+    put_volume: "int | None" = betterproto2.field(8, betterproto2.TYPE_INT64, optional=True)
+    """
+    Units of all puts that traded within it.
+    """
+
+    minutes: "int" = betterproto2.field(9, betterproto2.TYPE_INT32)
+    """
+    Minutes of it in which the expiry was valued: as many as it is long, unless the market or the feed paused.
+    """
+
+    strikes: "list[StrikeInBucket]" = betterproto2.field(10, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    Strikes of which a side was valued or traded within it, ascending.
+    """
+
+
+default_message_pool.register_message("strikeline.v1", "ExpiryBucket", ExpiryBucket)
+
+
+@dataclass(eq=False, repr=False)
+class ExpiryBucketBatch(betterproto2.Message):
+    """
+    Closed buckets of expiries.
+    """
+
+    buckets: "list[ExpiryBucket]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    Ordered by time, then by underlying and expiry.
+    """
+
+
+default_message_pool.register_message("strikeline.v1", "ExpiryBucketBatch", ExpiryBucketBatch)
 
 
 @dataclass(eq=False, repr=False)
@@ -8579,6 +8661,88 @@ default_message_pool.register_message("strikeline.v1", "StreamMonitorRequest", S
 
 
 @dataclass(eq=False, repr=False)
+class StreamOptionBucketsRequest(betterproto2.Message):
+    """
+    Request of StreamOptionBuckets.
+    """
+
+    underlyings: "list[str]" = betterproto2.field(1, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Symbols or aliases of 1 to 20 underlyings, none twice, such as "NIFTY".
+    """
+
+    timeframe: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Length of the buckets: 1min, 5min or 15min. Empty: 1min. Another one fails with ERROR_REASON_TIMEFRAME_UNKNOWN.
+    """
+
+    options: "StreamOptions | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    How the stream is delivered.
+    """
+
+
+default_message_pool.register_message("strikeline.v1", "StreamOptionBucketsRequest", StreamOptionBucketsRequest)
+
+
+@dataclass(eq=False, repr=False)
+class StreamOptionBucketsResponse(betterproto2.Message):
+    """
+    One message of StreamOptionBuckets.
+
+    Oneofs:
+        - event: What the message carries.
+    """
+
+    sequence: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
+    """
+    Counts this stream's messages from 1, without a gap, heartbeats included.
+    """
+
+    as_of: "datetime.datetime | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Market time up to which the stream is complete.
+    """
+
+    resume_token: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Resumes the stream behind this message, on any server.
+    """
+
+    subscribed: "Subscribed | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True, group="event")
+    """
+    What became of each requested underlying. First message only.
+    """
+
+    snapshot: "ExpiryBucketBatch | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, optional=True, group="event"
+    )
+    """
+    The newest closed bucket of each expiry, as far as the log still tells: whatever was received before is void.
+    """
+
+    batch: "ExpiryBucketBatch | None" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, optional=True, group="event")
+    """
+    Buckets that closed since the last message.
+    """
+
+    heartbeat: "Heartbeat | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True, group="event")
+    """
+    Nothing happened.
+    """
+
+    status: "StreamStatus | None" = betterproto2.field(8, betterproto2.TYPE_MESSAGE, optional=True, group="event")
+    """
+    News about the stream itself.
+    """
+
+
+default_message_pool.register_message("strikeline.v1", "StreamOptionBucketsResponse", StreamOptionBucketsResponse)
+
+
+@dataclass(eq=False, repr=False)
 class StreamOptionChainRequest(betterproto2.Message):
     """
     Request of StreamOptionChain.
@@ -9110,6 +9274,38 @@ class StrikeDistribution(betterproto2.Message):
 
 
 default_message_pool.register_message("strikeline.v1", "StrikeDistribution", StrikeDistribution)
+
+
+@dataclass(eq=False, repr=False)
+class StrikeInBucket(betterproto2.Message):
+    """
+    One strike of a bucket.
+    """
+
+    strike: "float" = betterproto2.field(1, betterproto2.TYPE_DOUBLE)
+    """
+    Strike price in rupees.
+    """
+
+    level: "int | None" = betterproto2.field(2, betterproto2.TYPE_INT32, optional=True)
+    """
+    Steps from the listed strike at the money, upward positive, at the last valuation within the bucket: of a call out of the money, of a
+    put in it. Absent when neither forward nor spot was known.
+    """
+
+    call: "OptionBucket | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The call. Empty where it was neither valued nor traded. Its open, high and low come by MarketDataService.StreamBars, its changes of
+    open interest by ListStrikeHistory.
+    """
+
+    put: "OptionBucket | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The put. Empty likewise.
+    """
+
+
+default_message_pool.register_message("strikeline.v1", "StrikeInBucket", StrikeInBucket)
 
 
 @dataclass(eq=False, repr=False)
