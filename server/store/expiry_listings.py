@@ -57,7 +57,10 @@ class ExpiryListingStore:
         self._database = database
 
     async def listed(self, underlying: str, kind: str = OPTION) -> tuple[Listing, ...]:
-        """All expiries of an underlying's options or futures on record, past ones too, ascending; empty: none."""
+        """All expiries of an underlying's options or futures on record, past ones too, ascending; empty: none.
+
+        What was there on the first day of an exchange's record has no beginning: it was listed before.
+        """
         rows = await self._database.fetch(_SQL["of_underlying"], underlying, kind)
         return tuple(
             Listing(row["expiry"], row["listed_since"], row["listed_until"], exchange=row["exchange"]) for row in rows

@@ -1,7 +1,9 @@
 -- Which expiries were listed when.
 
 -- name: of_underlying
-SELECT exchange, expiry, listed_since, listed_until
+-- What was there on the first day of the record was listed before: nobody saw it come.
+SELECT exchange, expiry, listed_until,
+       CASE WHEN listed_since > min(listed_since) OVER (PARTITION BY exchange) THEN listed_since END AS listed_since
 FROM expiry_listings WHERE underlying = $1 AND kind = $2 ORDER BY expiry, exchange;
 
 -- name: see

@@ -103,14 +103,18 @@ async def test_a_dump_among_the_files_of_a_replay_is_imported(
 async def test_a_dump_with_a_day_in_its_name_tells_what_was_listed_then(
     worker_db: Database, log: MarketLog, tmp_path: Path
 ) -> None:
-    file = tmp_path / "instruments_2026-08-03.csv"
     columns = "instrument_token,tradingsymbol,name,expiry,strike,tick_size,lot_size,instrument_type,segment,exchange"
-    file.write_text(f"{columns}\n1,NIFTY26AUG24500CE,NIFTY,2026-08-25,24500,0.05,65,CE,NFO-OPT,NFO\n")
+    august = "1,NIFTY26AUG24500CE,NIFTY,2026-08-25,24500,0.05,65,CE,NFO-OPT,NFO\n"
+    september = "2,NIFTY26SEP24500CE,NIFTY,2026-09-29,24500,0.05,65,CE,NFO-OPT,NFO\n"
+    for day, rows in (("2026-08-03", august), ("2026-08-04", august + september)):
+        (tmp_path / f"instruments_{day}.csv").write_text(f"{columns}\n{rows}")
 
-    await replay(worker_db, log, file)
+    await replay(worker_db, log, *sorted(tmp_path.iterdir()))
 
-    (listing,) = await ExpiryListingStore(worker_db).listed("NIFTY")
-    assert (listing.expiry, listing.listed_since) == (date(2026, 8, 25), date(2026, 8, 3))
+    listings = await ExpiryListingStore(worker_db).listed("NIFTY")
+    assert [(str(item.expiry), item.listed_since) for item in listings] == [
+        ("2026-08-25", None), ("2026-09-29", date(2026, 8, 4)),
+    ]  # fmt: skip
 
 
 async def test_a_replay_tells_that_its_contracts_were_listed_on_its_day(
@@ -118,8 +122,8 @@ async def test_a_replay_tells_that_its_contracts_were_listed_on_its_day(
 ) -> None:
     await replay(worker_db, log, shared_data / "nse_option_chain" / "snapshots_2019" / "NIFTY_2019-08-01.csv.gz")
 
-    listings = await ExpiryListingStore(worker_db).listed("NIFTY")
-    assert {listing.listed_since for listing in listings} == {date(2019, 8, 1)}
+    seen = await worker_db.fetch("SELECT DISTINCT kind, first_seen, last_seen FROM expiry_sightings")
+    assert [tuple(row) for row in seen] == [("OPTION", date(2019, 8, 1), date(2019, 8, 1))]
 
 
 async def test_longer_bars_are_stored_and_make_no_run(worker_db: Database, log: MarketLog, shared_data: Path) -> None:

