@@ -35,6 +35,23 @@ class Wrong:
     """ErrorReason without prefix."""
 
 
+def page_token_of_nobody() -> Wrong:
+    """A page token that no server made."""
+    return Wrong(
+        "token of nobody",
+        lambda request: setattr(request, "page_token", "no-token"),
+        "page_token",
+        "PAGE_TOKEN_INVALID",
+    )
+
+
+def unknown_timeframe(name: str) -> Wrong:
+    """A timeframe that is none of those served."""
+    return Wrong(
+        f"timeframe {name}", lambda request: setattr(request, "timeframe", name), "timeframe", "TIMEFRAME_UNKNOWN"
+    )
+
+
 @dataclass(frozen=True)
 class Example:
     """A request that succeeds, and how it can be made to fail."""

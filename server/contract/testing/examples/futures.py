@@ -9,7 +9,7 @@ from types import MappingProxyType
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.contract.testing.examples.example import Example, Wrong
+from server.contract.testing.examples.example import Example, Wrong, page_token_of_nobody, unknown_timeframe
 from server.contract.testing.world import NotPrepared, World
 from strikeline.v1 import instrument_pb2, stream_pb2
 from strikeline.v1.futures_requests_pb2 import (
@@ -73,12 +73,6 @@ def _backwards(request: Message) -> None:
     request.end_time.CopyFrom(request.start_time)
 
 
-def _timeframe(name: str) -> Wrong:
-    return Wrong(
-        f"timeframe {name}", lambda request: setattr(request, "timeframe", name), "timeframe", "TIMEFRAME_UNKNOWN"
-    )
-
-
 def _not_a_future(request: Message) -> None:
     assert isinstance(request, ListPositionSignalsRequest | StreamPositionSignalsRequest)
     request.underlying = "NIFTY BANK"
@@ -96,13 +90,8 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
             _signals,
             wrong=(
                 Wrong("end before start", _backwards, "end_time"),
-                Wrong(
-                    "token of nobody",
-                    lambda request: setattr(request, "page_token", "no-token"),
-                    "page_token",
-                    "PAGE_TOKEN_INVALID",
-                ),
-                _timeframe("7min"),
+                page_token_of_nobody(),
+                unknown_timeframe("7min"),
             ),
             missing=lambda _world: ListPositionSignalsRequest(underlying=NOTHING, timeframe="1min"),
             missing_reason="UNDERLYING_NOT_FOUND",
@@ -127,7 +116,7 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
             volatile=STREAM,
             wrong=(
                 Wrong("made-up resume token", _bad_resume_token, "options.resume_token", "RESUME_TOKEN_INVALID"),
-                _timeframe("2min"),
+                unknown_timeframe("2min"),
                 Wrong("a contract of another underlying", _not_a_future, "instruments[0]"),
             ),
             missing=lambda _world: StreamPositionSignalsRequest(underlying=NOTHING),
