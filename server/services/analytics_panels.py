@@ -1,4 +1,4 @@
-"""The panels of an options dashboard, as data."""
+"""The panels that a dashboard of options can show, as data."""
 
 from __future__ import annotations
 
