@@ -64,6 +64,26 @@ async def labels(api, moment: datetime | None = None) -> dict[str, list[str]]:
     return {item.expiry: list(item.labels) for item in answer.message.expiries}
 
 
+async def test_a_listed_option_is_valued_as_its_chain_shows_it(api, replayed, day) -> None:
+    await replayed(day("14:00"))
+    await heard(api, 8, 30)
+    chain = (await chain_of(api, "2019-08-01")).message
+    shown = next(row.call for row in chain.rows if row.strike == 11_300.0)
+    inputs = [
+        pricing_pb2.GreeksInput(instrument=shown.instrument),
+        pricing_pb2.GreeksInput(instrument=shown.instrument, spot=chain.spot + 1.0),
+    ]
+
+    answer = await api.call(GREEKS, pricing_pb2.CalculateGreeksRequest(inputs=inputs), token=api.token())
+
+    now, moved = answer.message.results
+    assert (now.price, now.basis.forward) == (shown.last_price, chain.forward)
+    assert now.implied_volatility == pytest.approx(shown.implied_volatility, abs=1e-12)
+    assert now.greeks.colour == pytest.approx(shown.greeks.colour, rel=1e-9)
+    assert moved.price - now.price == pytest.approx(now.greeks.delta + now.greeks.gamma / 2, rel=1e-5)
+    assert answer.message.as_of == chain.as_of
+
+
 async def test_at_half_past_three_volatilities_are_absent_and_open_interest_is_not(api, replayed, day) -> None:
     await replayed(day("15:30"))
     await heard(api, 10, 0)
