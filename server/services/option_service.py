@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from server.rpc.call import Call
-from server.services.analytics_panels import analytics_panels
+from server.services.analytics_panels import list_analytics_panels
 from server.services.moneyness_history import MoneynessHistory
 from server.services.option_chains import OptionChains
 from server.services.option_expiries import OptionExpiries
@@ -63,7 +63,7 @@ class OptionService:
         self, request: distribution_pb2.ListAnalyticsPanelsRequest, call: Call
     ) -> distribution_pb2.ListAnalyticsPanelsResponse:
         """The panels of an options dashboard."""
-        return analytics_panels()
+        return list_analytics_panels(request)
 
     async def ListExpiryMetrics(
         self, request: history_pb2.ListExpiryMetricsRequest, call: Call
@@ -110,5 +110,13 @@ class OptionService:
     async def StreamStrike(self, request: stream_pb2.StreamStrikeRequest, call: Call) -> AsyncGenerator[bytes, None]:
         """Every valuation of one strike."""
         async with contextlib.aclosing(self.streams.strike(request, call)) as envelopes:
+            async for envelope in envelopes:
+                yield envelope
+
+    async def StreamOptionBuckets(
+        self, request: stream_pb2.StreamOptionBucketsRequest, call: Call
+    ) -> AsyncGenerator[bytes, None]:
+        """The closed buckets of all expiries of the chosen underlyings."""
+        async with contextlib.aclosing(self.streams.buckets(request, call)) as envelopes:
             async for envelope in envelopes:
                 yield envelope

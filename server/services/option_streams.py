@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
+from server.domain.timeframes import ONE_MINUTE
 from server.market.hub.chain_requests import NEAREST
 from server.market.hub.hub import Hub
 from server.market.hub.options import DeliveryOptions
@@ -35,6 +36,15 @@ class OptionStreams:
             request.underlying,
             request.expiry or NEAREST,
             request.strike,
+            DeliveryOptions.of(request.options),
+            subscriber_of(call),
+        )
+
+    def buckets(self, request: pb.StreamOptionBucketsRequest, call: Call) -> AsyncGenerator[bytes, None]:
+        """The closed buckets of all expiries of the chosen underlyings."""
+        return self._hub.subscribe_option_buckets(
+            request.underlyings,
+            request.timeframe or ONE_MINUTE.name,
             DeliveryOptions.of(request.options),
             subscriber_of(call),
         )

@@ -11,11 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 EVENT_LISTS = {
-    "TickBatch": "ticks", "BarBatch": "bars", "M2mBatch": "samples", "DepthBatch": "books",
-    "OptionChainBatch": "chains", "StrikeBatch": "strikes", "PositionSignalBatch": "signals",
-}  # fmt: skip
+    "TickBatch": "ticks",
+    "BarBatch": "bars",
+    "M2mBatch": "samples",
+    "DepthBatch": "books",
+    "OptionChainBatch": "chains",
+    "StrikeBatch": "strikes",
+    "ExpiryBucketBatch": "buckets",
+    "PositionSignalBatch": "signals",
+}
 
-KEYS = ("instrument", "strategy", "item")
+KEYS = ("instrument", "strategy", "item", "expiry")
 """Fields that say what an event is about."""
 
 

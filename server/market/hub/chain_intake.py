@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from server.domain.calendar import MarketCalendar
+from server.domain.timeframes import Timeframe
 from server.market.chains import unpack_entries
 from server.market.hub.chains import ChainBoard, instruments_of
 from server.market.hub.channel import Channel
 from server.market.hub.directory import Directory
 from server.market.hub.expiry_labels import ExpiryLabels, Listings
+from server.market.hub.option_buckets import TIMEFRAMES, BucketSources, OptionBucketsTopic, Pieces
 from server.market.hub.option_chains import LARGEST_BATCH, OptionChainsTopic
 from server.market.hub.position import ORIGIN, EntryId
 from server.market.hub.readers import Source
@@ -38,13 +41,15 @@ class ChainSources:
     logs: Sequence[Stream]
     states: Callable[[], Awaitable[Sequence[SlotState]]]
     listings: Listings
+    pieces: Pieces
 
 
 @dataclass(frozen=True, slots=True)
 class MainLog:
-    """What the log that the worker acts on tells: instruments and runs; and how far it has been read."""
+    """What the log that the worker acts on tells: instruments, their markets, runs; and how far it has been read."""
 
     directory: Directory
+    calendar_of: Callable[[int], MarketCalendar]
     runs: Runs
     reached: Callable[[EntryId], Awaitable[None]]
 
@@ -60,11 +65,20 @@ class ChainIntake:
         self.chains = OptionChainsTopic(
             sources.logs, channel(len(sources.logs), LARGEST_BATCH), self.board, self.labels
         )
+        parts = BucketSources(sources.logs, self.board, self.labels, sources.pieces, main.calendar_of)
+        self._buckets = {
+            name: OptionBucketsTopic(Timeframe.parse(name), channel(len(sources.logs), LARGEST_BATCH), parts)
+            for name in TIMEFRAMES
+        }
+
+    def buckets(self, timeframe: Timeframe) -> OptionBucketsTopic:
+        """The topic of closed buckets of one timeframe."""
+        return self._buckets[timeframe.name]
 
     @property
     def channels(self) -> list[Channel]:
         """The channels of all topics."""
-        return [self.chains.channel]
+        return [self.chains.channel, *(topic.channel for topic in self._buckets.values())]
 
     async def restore(self) -> list[EntryId]:
         """Takes over the worker's checkpoints. -> the place in each slot's log that they have come to."""
@@ -86,6 +100,8 @@ class ChainIntake:
 
     def _skipped(self, slot: int, place: EntryId) -> None:
         self.chains.skip(slot, place)
+        for topic in self._buckets.values():
+            topic.skip(slot, place)
 
     async def _entry(self, slot: int, place: EntryId, payloads: tuple[bytes, ...]) -> None:
         # Which run has displaced which was told by the log, which may be read a little later.
@@ -94,3 +110,5 @@ class ChainIntake:
         await self._main.directory.learn(instruments_of(entry, self.board))
         await self.chains.learn(entry)
         self.chains.apply(slot, place, entry.market_time, self.board.apply(place, entry))
+        for topic in self._buckets.values():
+            await topic.apply(slot, place, entry)

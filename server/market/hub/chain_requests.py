@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from server.domain.errors import InvalidArgument, NotFound
 from server.domain.expiries import earliest_expiry
 from server.domain.options.strike_range import StrikeRange
 from server.domain.symbols import canonical_underlying
+from server.market.hub import option_buckets
 from server.market.hub.chain_views import ChainView
 from server.market.hub.expiry_labels import ExpiryLabels
+from server.market.hub.option_buckets import OptionBucketsTopic
 from server.market.hub.option_chains import OptionChainsTopic
 from server.market.hub.topic import ItemOutcome, Refusal, Subscription
 from strikeline.v1 import stream_pb2
@@ -84,3 +86,19 @@ def _symbol(text: str) -> str:
         return canonical_underlying(text)
     except ValueError:
         return ""
+
+
+async def follow_buckets(underlyings: Sequence[str], topic: OptionBucketsTopic, labels: ExpiryLabels) -> Subscription:
+    """Follows the underlyings that have options on record; the caller unfollows the accepted items."""
+    symbols = [_symbol(name) for name in underlyings]
+    known = {symbol for symbol in dict.fromkeys(symbols) if symbol and await labels.learn(symbol)}
+    numbers = {symbol: topic.follow(symbol) for symbol in known}
+    outcomes = (_outcome(name, symbol, numbers.get(symbol)) for name, symbol in zip(underlyings, symbols, strict=True))
+    nothing = Refusal("UNDERLYING_NOT_FOUND", "underlying")
+    return Subscription(option_buckets.METHOD, tuple(outcomes), topic.timeframe, nothing)
+
+
+def _outcome(name: str, symbol: str, number: int | None) -> ItemOutcome:
+    if number is None:
+        return ItemOutcome(name, refusal=stream_pb2.ITEM_REFUSAL_NOT_FOUND)
+    return ItemOutcome(name, key=symbol, number=number)

@@ -40,10 +40,10 @@ class QueueLimits:
     shared: int = 20
 
 
-Restate = Callable[[int, list[int], list[bytes]], list[bytes]]
-"""Rewrites events that tell how they differ from their predecessors, for a reader that missed some of those.
+Restate = Callable[[int, int, list[int], list[bytes]], list[bytes]]
+"""Rewrites events that do not stand for themselves, for a reader that missed some of those before them.
 
-Given how many entries it has (`Moment.index`), and the items and encodings of what it gets next.
+Given how many entries it has and will have (`Moment.index`), and items and encodings of the latest events in between.
 """
 
 
@@ -255,7 +255,7 @@ class Channel:
             )
         latest: list[bytes] = chunks.tolist()
         if self.restate is not None:
-            latest = self.restate(cursor.index, items.tolist(), latest)
+            latest = self.restate(cursor.index, cut.index, items.tolist(), latest)
         cursor.index, cursor.lost = cut.index, None
         if not latest:
             return None

@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from server.domain.errors import Aborted, FieldViolation, InvalidArgument, StrikelineError, Unavailable
 from server.domain.options.strike_range import ExplicitStrikes, StrikeRange
 from server.domain.timeframes import TIMEFRAMES, Timeframe
-from server.market.hub import bars, chain_requests, depths, m2m, option_chains, signals, ticks
+from server.market.hub import bars, chain_requests, depths, m2m, option_buckets, option_chains, signals, ticks
 from server.market.hub.chain_requests import ChainRequest
 from server.market.hub.chains import ChainBoard
 from server.market.hub.channel import FLUSH_INTERVALS, QueueLimits
@@ -25,10 +26,11 @@ from server.market.hub.quotes import Quote, quote_of, state_of
 from server.market.hub.registry import StreamCounts, StreamRecord, StreamRegistry
 from server.market.hub.supervisor import Supervisor, TaskState
 from server.market.hub.tokens import TokenSealer
-from server.market.hub.topic import ItemOutcome, Subscription, Topic
+from server.market.hub.topic import FollowingTopic, ItemOutcome, Subscription, Topic
 
 _TICK = 0.25
 _MAIN_CALENDAR = "NSE"
+_ALL_TIMEFRAMES = tuple(timeframe.name for timeframe in TIMEFRAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Hub:
         Raises NotFound (UNDERLYING_NOT_FOUND).
         """
         wanted = ChainRequest(option_chains.CHAIN_METHOD, underlying, tuple(expiries), strikes)
-        return self._options(wanted, options, subscriber)
+        return self._chains(wanted, options, subscriber)
 
     def subscribe_strike(
         self, underlying: str, expiry: str, strike: float, options: DeliveryOptions, subscriber: Subscriber
@@ -168,15 +170,35 @@ class Hub:
         Raises NotFound (UNDERLYING_NOT_FOUND).
         """
         wanted = ChainRequest(option_chains.STRIKE_METHOD, underlying, (expiry,), ExplicitStrikes((strike,)), "expiry")
-        return self._options(wanted, options, subscriber)
+        return self._chains(wanted, options, subscriber)
 
-    async def _options(
+    def subscribe_option_buckets(
+        self, underlyings: Sequence[str], timeframe: str, options: DeliveryOptions, subscriber: Subscriber
+    ) -> AsyncGenerator[bytes, None]:
+        """The closed buckets of all expiries of underlyings, as StreamOptionBucketsResponse messages.
+
+        Raises InvalidArgument (TIMEFRAME_UNKNOWN).
+        """
+        topic = self.intake.options.buckets(_timeframe(timeframe, option_buckets.TIMEFRAMES))
+        follow = partial(chain_requests.follow_buckets, underlyings, topic, self.intake.options.labels)
+        return self._following(topic, follow, options, subscriber)
+
+    def _chains(
         self, wanted: ChainRequest, options: DeliveryOptions, subscriber: Subscriber
     ) -> AsyncGenerator[bytes, None]:
+        topic, resumed = self.intake.options.chains, bool(options.resume_token)
+        follow = partial(chain_requests.follow, wanted, topic, self.market_time(), resumed=resumed)
+        return self._following(topic, follow, options, subscriber)
+
+    async def _following(
+        self,
+        topic: FollowingTopic,
+        follow: Callable[[], Awaitable[Subscription]],
+        options: DeliveryOptions,
+        subscriber: Subscriber,
+    ) -> AsyncGenerator[bytes, None]:
         self._refuse_when_draining()
-        topic = self.intake.options.chains
-        resumed = bool(options.resume_token)
-        subscription = await chain_requests.follow(wanted, topic, self.market_time(), resumed=resumed)
+        subscription = await follow()
         try:
             delivery = Delivery(self._desk, topic, subscription, options, subscriber)
             async with contextlib.aclosing(delivery.run()) as envelopes:
@@ -309,14 +331,13 @@ def _draining() -> Unavailable:
     return Unavailable("this server goes down", reason="SERVER_DRAINING", retry_after=0.0)
 
 
-def _timeframe(text: str) -> Timeframe:
-    try:
+def _timeframe(text: str, served: Sequence[str] = _ALL_TIMEFRAMES) -> Timeframe:
+    if text in served:
         return Timeframe.parse(text)
-    except ValueError as error:
-        allowed = " ".join(timeframe.name for timeframe in TIMEFRAMES)
-        raise InvalidArgument(
-            str(error),
-            reason="TIMEFRAME_UNKNOWN",
-            metadata={"timeframe": text, "allowed": allowed},
-            violations=(FieldViolation("timeframe", str(error)),),
-        ) from error
+    message = f"unknown timeframe {text!r}; one of {', '.join(served)}"
+    raise InvalidArgument(
+        message,
+        reason="TIMEFRAME_UNKNOWN",
+        metadata={"timeframe": text, "allowed": " ".join(served)},
+        violations=(FieldViolation("timeframe", message),),
+    )

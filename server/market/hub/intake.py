@@ -24,6 +24,7 @@ from server.market.hub.folding import Folder
 from server.market.hub.history import BarHistory
 from server.market.hub.m2m import M2mTopic, StrategyReader
 from server.market.hub.notices import Condition
+from server.market.hub.option_buckets import Pieces
 from server.market.hub.position import ORIGIN, EntryId, Position, replace
 from server.market.hub.readers import Reader, Source
 from server.market.hub.signals import SignalSources, SignalsTopic
@@ -67,6 +68,7 @@ class Stores:
     book_states: Callable[[], Awaitable[Sequence[BookState]]]
     chain_states: Callable[[], Awaitable[Sequence[SlotState]]]
     listings: Listings
+    pieces: Pieces
 
 
 class Intake:
@@ -89,8 +91,8 @@ class Intake:
         self.ticks = TicksTopic(logs.log, self._channel(1), self.book, self.directory)
         self.m2m = M2mTopic(logs.m2m, self._channel(len(logs.m2m)), stores.strategies)
         self.options = ChainIntake(
-            ChainSources(logs.chains, stores.chain_states, stores.listings),
-            MainLog(self.directory, self.book.runs, self._reached),
+            ChainSources(logs.chains, stores.chain_states, stores.listings, stores.pieces),
+            MainLog(self.directory, self._calendar_of, self.book.runs, self._reached),
             self._channel,
         )
         self._board = Board()
@@ -216,7 +218,7 @@ class Intake:
             history = BarHistory(self._stores.bars, self._calendar_of)
             sources = SignalSources(self._logs.bars, self._board, history, self.directory.instrument)
             topic = self._signals[(timeframe.name, closed_only)] = SignalsTopic(
-                sources, channel, partial(Folder, timeframe, self._calendar_of), closed_only=closed_only
+                sources, channel, Folder(timeframe, self._calendar_of), closed_only=closed_only
             )
         return topic
 

@@ -211,7 +211,7 @@ class OptionChainsTopic:
         board = await board_at(self._slots[slot], place, self._board, names, is_enough)
         return _Past(board, self.labels, views)
 
-    def _restated(self, index: int, items: list[int], events: list[bytes]) -> list[bytes]:
+    def _restated(self, index: int, _: int, items: list[int], events: list[bytes]) -> list[bytes]:
         """Events for a reader that has so many entries: compared with what it was shown last."""
         shown = {item: self._followed[item].shown_at(index) for item in set(items)}
         told = []

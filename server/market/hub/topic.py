@@ -50,6 +50,14 @@ class Topic(Protocol):
         ...
 
 
+class FollowingTopic(Topic, Protocol):
+    """A kind of stream whose items exist while somebody follows them."""
+
+    def unfollow(self, item: int) -> None:
+        """Takes back one `follow`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ItemOutcome:
     """What became of a requested item: `number` when it is accepted, `refusal` (an ItemRefusal) when it is not."""

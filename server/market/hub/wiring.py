@@ -12,6 +12,7 @@ from server.market.hub.channel import QueueLimits
 from server.market.hub.clock import Clock
 from server.market.hub.hub import Hub, HubSettings
 from server.market.hub.intake import BookState, Logs, Stores
+from server.market.hub.option_buckets import Pieces
 from server.market.hub.position import EntryId
 from server.market.hub.redis_streams import ShardedLog, SlotLog
 from server.market.hub.strategies import StoredStrategies
@@ -22,6 +23,7 @@ from server.store.expiry_listings import ExpiryListingStore
 from server.store.instruments import InstrumentStore
 from server.store.m2m import M2mStore
 from server.store.market_log import MarketLog, OutputLog
+from server.store.option_pieces import OptionPieceStore
 from server.store.redis import RedisClient
 from server.store.strategies import StrategyStore
 from server.store.worker_state import CheckpointStore
@@ -70,7 +72,7 @@ def logs_of(settings: Settings, redis: RedisClient) -> Logs:
 
 
 def _stores(settings: Settings, database: Database, calendars: Mapping[str, MarketCalendar]) -> Stores:
-    checkpoints = CheckpointStore(database)
+    checkpoints, pieces = CheckpointStore(database), OptionPieceStore(database)
 
     async def states(kind: str) -> list[SlotState]:
         found = [await checkpoints.load(f"{kind}-{slot}") for slot in range(settings.tick_shards)]
@@ -94,4 +96,5 @@ def _stores(settings: Settings, database: Database, calendars: Mapping[str, Mark
         book_states=book_states,
         chain_states=chain_states,
         listings=ExpiryListingStore(database).listed,
+        pieces=Pieces(pieces.of_contracts, pieces.minutes),
     )

@@ -5368,7 +5368,15 @@ class ListAnalyticsPanelsRequest(betterproto2.Message):
     Request of ListAnalyticsPanels.
     """
 
-    pass
+    page_size: "int" = betterproto2.field(1, betterproto2.TYPE_INT32)
+    """
+    Most panels of one answer, up to 1,000. 0: 50.
+    """
+
+    page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    `next_page_token` of the page before. Empty: the first page.
+    """
 
 
 default_message_pool.register_message("strikeline.v1", "ListAnalyticsPanelsRequest", ListAnalyticsPanelsRequest)
@@ -5383,6 +5391,16 @@ class ListAnalyticsPanelsResponse(betterproto2.Message):
     panels: "list[AnalyticsPanel]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     In the order in which they are usually shown.
+    """
+
+    next_page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Asks for the next page. Empty: this is the last one.
+    """
+
+    total_size: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
+    """
+    Number of panels on all pages.
     """
 
 
@@ -10789,7 +10807,7 @@ class OptionServiceStub(betterproto2_grpclib.ServiceStub):
 
     async def list_analytics_panels(
         self,
-        message: "ListAnalyticsPanelsRequest | None" = None,
+        message: "ListAnalyticsPanelsRequest",
         *,
         timeout: "float | None" = None,
         deadline: "Deadline | None" = None,
@@ -10798,9 +10816,6 @@ class OptionServiceStub(betterproto2_grpclib.ServiceStub):
         """
         Lists the panels of an options dashboard: which figures there are to be shown, along which axis, and which method has them.
         """
-
-        if message is None:
-            message = ListAnalyticsPanelsRequest()
 
         return await self._unary_unary(
             "/strikeline.v1.OptionService/ListAnalyticsPanels",
@@ -10999,6 +11014,33 @@ class OptionServiceStub(betterproto2_grpclib.ServiceStub):
             "/strikeline.v1.OptionService/StreamStrike",
             message,
             StreamStrikeResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        ):
+            yield response
+
+    async def stream_option_buckets(
+        self,
+        message: "StreamOptionBucketsRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "AsyncIterator[StreamOptionBucketsResponse]":
+        """
+        Streams the closed 1-, 5- or 15-minute buckets of all expiries of some underlyings, with labels, figures of the expiry, and volatility,
+        Greeks, volume and open interest by strike.
+
+        Each bucket comes once, when it is over; again only when its run ended within it and another run went on. A slow client gets the newest
+        bucket of each expiry (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When none of the underlyings has options on record,
+        the stream fails after the first message with ERROR_REASON_UNDERLYING_NOT_FOUND.
+        """
+
+        async for response in self._unary_stream(
+            "/strikeline.v1.OptionService/StreamOptionBuckets",
+            message,
+            StreamOptionBucketsResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,

@@ -105,6 +105,11 @@ class OptionServiceStub:
                 request_serializer=strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeRequest.SerializeToString,
                 response_deserializer=strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeResponse.FromString,
                 _registered_method=True)
+        self.StreamOptionBuckets = channel.unary_stream(
+                '/strikeline.v1.OptionService/StreamOptionBuckets',
+                request_serializer=strikeline_dot_v1_dot_option__stream__pb2.StreamOptionBucketsRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_option__stream__pb2.StreamOptionBucketsResponse.FromString,
+                _registered_method=True)
 
 
 class OptionServiceServicer:
@@ -239,6 +244,18 @@ class OptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamOptionBuckets(self, request, context):
+        """Streams the closed 1-, 5- or 15-minute buckets of all expiries of some underlyings, with labels, figures of the expiry, and volatility,
+        Greeks, volume and open interest by strike.
+
+        Each bucket comes once, when it is over; again only when its run ended within it and another run went on. A slow client gets the newest
+        bucket of each expiry (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When none of the underlyings has options on record,
+        the stream fails after the first message with ERROR_REASON_UNDERLYING_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OptionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -306,6 +323,11 @@ def add_OptionServiceServicer_to_server(servicer, server):
                     servicer.StreamStrike,
                     request_deserializer=strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeRequest.FromString,
                     response_serializer=strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeResponse.SerializeToString,
+            ),
+            'StreamOptionBuckets': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamOptionBuckets,
+                    request_deserializer=strikeline_dot_v1_dot_option__stream__pb2.StreamOptionBucketsRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_option__stream__pb2.StreamOptionBucketsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -660,6 +682,33 @@ class OptionService:
             '/strikeline.v1.OptionService/StreamStrike',
             strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeRequest.SerializeToString,
             strikeline_dot_v1_dot_option__stream__pb2.StreamStrikeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamOptionBuckets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strikeline.v1.OptionService/StreamOptionBuckets',
+            strikeline_dot_v1_dot_option__stream__pb2.StreamOptionBucketsRequest.SerializeToString,
+            strikeline_dot_v1_dot_option__stream__pb2.StreamOptionBucketsResponse.FromString,
             options,
             channel_credentials,
             insecure,

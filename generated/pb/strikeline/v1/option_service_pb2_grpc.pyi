@@ -113,6 +113,14 @@ class OptionServiceStub:
     As StreamOptionChain of that strike alone. Bars of both options come by MarketDataService.StreamBars. A strike that is not listed has
     updates without rows.
     """
+    StreamOptionBuckets: _grpc.UnaryStreamMultiCallable[_option_stream_pb2.StreamOptionBucketsRequest, _option_stream_pb2.StreamOptionBucketsResponse]
+    """Streams the closed 1-, 5- or 15-minute buckets of all expiries of some underlyings, with labels, figures of the expiry, and volatility,
+    Greeks, volume and open interest by strike.
+
+    Each bucket comes once, when it is over; again only when its run ended within it and another run went on. A slow client gets the newest
+    bucket of each expiry (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When none of the underlyings has options on record,
+    the stream fails after the first message with ERROR_REASON_UNDERLYING_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class OptionServiceAsyncStub(OptionServiceStub):
@@ -193,6 +201,14 @@ class OptionServiceAsyncStub(OptionServiceStub):
 
     As StreamOptionChain of that strike alone. Bars of both options come by MarketDataService.StreamBars. A strike that is not listed has
     updates without rows.
+    """
+    StreamOptionBuckets: _aio.UnaryStreamMultiCallable[_option_stream_pb2.StreamOptionBucketsRequest, _option_stream_pb2.StreamOptionBucketsResponse]  # type: ignore[assignment]
+    """Streams the closed 1-, 5- or 15-minute buckets of all expiries of some underlyings, with labels, figures of the expiry, and volatility,
+    Greeks, volume and open interest by strike.
+
+    Each bucket comes once, when it is over; again only when its run ended within it and another run went on. A slow client gets the newest
+    bucket of each expiry (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When none of the underlyings has options on record,
+    the stream fails after the first message with ERROR_REASON_UNDERLYING_NOT_FOUND.
     """
 
 class OptionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -349,6 +365,20 @@ class OptionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         As StreamOptionChain of that strike alone. Bars of both options come by MarketDataService.StreamBars. A strike that is not listed has
         updates without rows.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamOptionBuckets(
+        self,
+        request: _option_stream_pb2.StreamOptionBucketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_option_stream_pb2.StreamOptionBucketsResponse], _abc.AsyncIterator[_option_stream_pb2.StreamOptionBucketsResponse]]:
+        """Streams the closed 1-, 5- or 15-minute buckets of all expiries of some underlyings, with labels, figures of the expiry, and volatility,
+        Greeks, volume and open interest by strike.
+
+        Each bucket comes once, when it is over; again only when its run ended within it and another run went on. A slow client gets the newest
+        bucket of each expiry (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected. When none of the underlyings has options on record,
+        the stream fails after the first message with ERROR_REASON_UNDERLYING_NOT_FOUND.
         """
 
 def add_OptionServiceServicer_to_server(servicer: OptionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

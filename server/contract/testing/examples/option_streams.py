@@ -12,7 +12,7 @@ from server.contract.testing.examples.market_data import STREAM, bad_resume_toke
 from server.contract.testing.examples.options import NO_EXPIRY, NOTHING
 from server.contract.testing.world import World
 from strikeline.v1.option_pb2 import StrikeRange
-from strikeline.v1.option_stream_pb2 import StreamOptionChainRequest, StreamStrikeRequest
+from strikeline.v1.option_stream_pb2 import StreamOptionBucketsRequest, StreamOptionChainRequest, StreamStrikeRequest
 
 
 def _chain(world: World) -> Message:
@@ -39,6 +39,21 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
             volatile=STREAM,
             wrong=(bad_resume_token(), Wrong("an expiry that is none", _no_expiry, "expiries[0]")),
             missing=lambda _world: StreamOptionChainRequest(underlying=NOTHING),
+            missing_reason="UNDERLYING_NOT_FOUND",
+        ),
+        "OptionService/StreamOptionBuckets": Example(
+            lambda world: StreamOptionBucketsRequest(underlyings=[world.option.underlying, NOTHING], timeframe="5min"),
+            volatile=STREAM,
+            wrong=(
+                bad_resume_token(),
+                Wrong(
+                    "a timeframe that has none",
+                    lambda request: setattr(request, "timeframe", "30min"),
+                    "timeframe",
+                    "TIMEFRAME_UNKNOWN",
+                ),
+            ),
+            missing=lambda _world: StreamOptionBucketsRequest(underlyings=[NOTHING]),
             missing_reason="UNDERLYING_NOT_FOUND",
         ),
         "OptionService/StreamStrike": Example(
