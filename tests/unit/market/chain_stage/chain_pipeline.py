@@ -189,7 +189,11 @@ class MemoryReference:
 
     async def spots(self, underlyings: Sequence[str]) -> list[Instrument]:
         kinds = (InstrumentKind.INDEX, InstrumentKind.EQUITY)
-        return [row for row in self.rows.values() if row.kind in kinds and row.underlying in underlyings]
+        return [
+            row
+            for row in self.rows.values()
+            if row.kind in kinds and (row.underlying or row.tradingsymbol) in underlyings
+        ]
 
     async def last_open_interest(self, numbers: Sequence[int], start: int, end: int) -> dict[int, int]:
         return {
