@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from server.services.paging import page_of
 from strikeline.v1 import option_distribution_pb2 as pb
 from strikeline.v1 import option_pb2
 
@@ -32,11 +33,14 @@ _BY_STRIKE: Final = (
 )
 
 
-def analytics_panels() -> pb.ListAnalyticsPanelsResponse:
-    """All panels, those over time first."""
+def list_analytics_panels(request: pb.ListAnalyticsPanelsRequest) -> pb.ListAnalyticsPanelsResponse:
+    """The panels, those over time first."""
     over_time = (_panel(*row, axis=pb.PANEL_AXIS_TIME) for row in _OVER_TIME)
     by_strike = (_panel(*row, _STRIKES, axis=pb.PANEL_AXIS_STRIKE) for row in _BY_STRIKE)
-    return pb.ListAnalyticsPanelsResponse(panels=[*over_time, *by_strike])
+    page = page_of([*over_time, *by_strike], ("panels",), request.page_size, request.page_token)
+    return pb.ListAnalyticsPanelsResponse(
+        panels=page.items, next_page_token=page.next_page_token, total_size=page.total_size or 0
+    )
 
 
 def _panel(
