@@ -1,6 +1,7 @@
 """Streams of bars from the hub: minutes as published, larger bars folded from them."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -181,6 +182,44 @@ async def test_bars_resume_behind_a_token(hub, bars):
         await bars.settled(hub)
 
     assert batches(resumed) == [(0, 100, 102, 99, 102, 20, False), (0, 100, 103, 99, 103, 30, False)]
+
+
+async def store_minute(worker_db, bars, minute, prices):
+    """As the worker does, soon after it has published the minute."""
+    volumes = {"cumulative_max": 10 * (minute + 1), "cumulative_before": 10 * minute}
+    async with worker_db.transaction() as transaction:
+        row = bar(bars.instrument.instrument_id, OPEN + minute * MINUTE, prices, **volumes)
+        await BarStore(worker_db).merge_bars(transaction, row)
+
+
+@pytest.mark.parametrize("timeframe", ["1min", "3min", "5min"])
+@pytest.mark.parametrize("closed_only", [False, True])
+async def test_bars_that_are_long_over_are_told_again_behind_any_token(hub, bars, worker_db, timeframe, closed_only):
+    async with client_of(hub, [bars.key], timeframe, closed_only=closed_only) as client:
+        client.read()
+        await client.started()
+        for minute in range(8):
+            prices = (100, 103, 99, 100 + minute % 3)
+            await bars.publish(bars.row(minute, (100, 101, 99, 100)))
+            bars.market.time = OPEN + (minute + 1) * MINUTE
+            await bars.publish(bars.row(minute, prices, closed=True))
+            await store_minute(worker_db, bars, minute, prices)
+        topic = hub.intake.bars(hub_timeframe(timeframe), closed_only=closed_only)
+        await topic.channel.reached((bars.market.last_id,))
+        await turn()
+        whole = list(client.messages)
+        for message in whole[1:]:
+            behind = [row for later in whole[message.sequence :] for row in later.batch.bars]
+            options = replace(AT_ONCE, resume_token=message.resume_token)
+            async with client_of(hub, [bars.key], timeframe, options, closed_only) as resumed:
+                resumed.read()
+                await resumed.until(partial(has_come, resumed, len(behind)))
+                await turn()
+            assert [row for later in resumed.messages for row in later.batch.bars] == behind
+
+
+def has_come(client, count):
+    return len(batches(client)) >= count
 
 
 async def test_slow_client_gets_the_latest_state_of_each_bar(make, bars):

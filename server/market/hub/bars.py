@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.domain.timeframes import MINUTE_NS
+from server.market.hub.bar_series import BarSeries, History, Past, minutes_of, rows_of
 from server.market.hub.board import Board
 from server.market.hub.channel import Channel, Frame
 from server.market.hub.folding import BarRow, Folder
@@ -21,22 +20,9 @@ from server.market.records import ABSENT, BAR, BAR_CLOSED, BAR_PARTIAL, PRICE_SC
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import bar_pb2, market_data_service_pb2
 
-Rows = NDArray[np.void]
-
 METHOD = "strikeline.v1.MarketDataService/StreamBars"
 
 _UPDATE_KEY = key_of(market_data_service_pb2.BarBatch.DESCRIPTOR, "bars")
-
-
-class History(Protocol):
-    """What is stored of the bars that are still open."""
-
-    async def pieces(self, instruments: Sequence[int], market_time: int, timeframe: str) -> list[BarRow]:
-        """Minutes (of earlier days: days) that belong to the bar at market time of each instrument, in ascending order.
-
-        Outside of sessions: of the last session's last bar.
-        """
-        ...
 
 
 def encode_bar(row: BarRow, key: str, timeframe: str) -> bytes:
@@ -74,22 +60,18 @@ class BarsTopic:
         self.channel = channel
         self._slots = slots
         self._board = board
+        self._series = BarSeries(folder)
         self._folder = folder
         self._history = history
         self._key = key
         self._closed_only = closed_only
-        self._minute = 0
 
     def apply(self, slot: int, place: EntryId, entry: log_pb2.BarsEntry) -> None:
         """Takes in an entry of one slot; the board has it already."""
         position = replace(self.channel.head.position, slot, place)
         bars = np.frombuffer(entry.bars, BAR)
-        rows = self._fold(self._folder, entry, bars[self.channel.wanted.mask(bars["instrument"])])
-        minute = entry.market_time // MINUTE_NS
-        if minute != self._minute or entry.session_ended:
-            self._minute = minute
-            rows += self._chosen(self._folder.close(entry.run, entry.market_time, ended=entry.session_ended))
-        self.channel.append(position, entry.market_time, self._events(rows))
+        rows = self._series.apply(entry, rows_of(bars[self.channel.wanted.mask(bars["instrument"])]))
+        self.channel.append(position, entry.market_time, self._events(self._chosen(rows)))
 
     def retain(self, items: ItemSet) -> None:
         """From now on the instruments' minutes are folded, beginning with the two latest."""
@@ -124,24 +106,17 @@ class BarsTopic:
 
     async def replay(self, after: Position, until: Position, items: ItemSet) -> AsyncIterator[Frame]:
         """The bars between two positions, slot by slot: an instrument belongs to one slot."""
-        position, folder = after, self._folder.copy(items.numbers.tolist())
+        position = after
         for slot, stream in enumerate(self._slots):
+            series = await Past(self._history, self._folder).series(stream, after[slot], items)
             async for page in pages(stream, after[slot], until[slot]):
-                rows: list[BarRow] = []
-                market_time = 0
-                for _, payloads in page:
-                    entry = log_pb2.BarsEntry.FromString(payloads[0])
-                    bars = np.frombuffer(entry.bars, BAR)
-                    rows += self._fold(folder, entry, bars[items.contains(bars["instrument"])])
-                    market_time = entry.market_time
+                entries = [log_pb2.BarsEntry.FromString(payloads[0]) for _, payloads in page]
+                changed = (series.apply(entry, minutes_of(entry, items)) for entry in entries)
+                chunks = [self._encoded(row) for rows in changed for row in self._chosen(rows)]
                 position = replace(position, slot, page[-1][0])
-                if rows:
-                    payload = b"".join(self._encoded(row) for row in rows)
-                    yield Frame(None, payload, len(rows), Moment.of(-1, position, market_time))
-
-    def _fold(self, folder: Folder, entry: log_pb2.BarsEntry, bars: Rows) -> list[BarRow]:
-        rows = (BarRow(*row) for row in bars.tolist())
-        return self._chosen(folder.apply(entry.run, entry.market_time, rows))
+                if chunks:
+                    moment = Moment.of(-1, position, entries[-1].market_time)
+                    yield Frame(None, b"".join(chunks), len(chunks), moment)
 
     def _chosen(self, rows: Iterable[BarRow]) -> list[BarRow]:
         return [row for row in rows if row.closed or not self._closed_only]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
@@ -107,11 +107,6 @@ class Series:
     current: Bucket | None = None
     previous: Bucket | None = None
 
-    def copy(self) -> Series:
-        """The same, independent of this one."""
-        parts = (bucket and replace(bucket, minutes=dict(bucket.minutes)) for bucket in (self.current, self.previous))
-        return Series(self.run, self.users, *parts)
-
     def newest(self, *, closed_only: bool) -> BarRow | None:
         """The newest bar, or the newest closed one."""
         for bucket in (self.current, self.previous):
@@ -159,12 +154,14 @@ class Folder:
         if bucket is not None:
             bucket.minutes.setdefault(piece.open_time, piece)
 
-    def copy(self, instruments: Iterable[int]) -> Folder:
-        """The same for some retained instruments, so that old minutes can be folded again beside the live ones."""
-        twin = Folder(self.timeframe, self._calendar_of)
-        for instrument in instruments:
-            twin._series[instrument] = self._series[instrument].copy()
-        return twin
+    def empty(self) -> Folder:
+        """Another one of the same timeframe that knows nothing."""
+        return Folder(self.timeframe, self._calendar_of)
+
+    def bars(self, instrument: int) -> list[BarRow]:
+        """The previous and the present bar of a retained instrument, as far as they are known."""
+        series = self._series[instrument]
+        return [bucket.row() for bucket in (series.previous, series.current) if bucket is not None]
 
     def apply(self, run: str, market_time: int, rows: Iterable[BarRow]) -> list[BarRow]:
         """Takes in changed minutes. -> the bars that changed with them, closed ones first.

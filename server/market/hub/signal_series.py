@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from server.domain.futures import PositionMove, position_move
-from server.domain.timeframes import MINUTE_NS
+from server.market.hub.bar_series import BarSeries
 from server.market.hub.folding import BarRow, Folder
 from server.market.records import ABSENT, PRICE_SCALE
 from strikeline.internal.v1 import log_pb2
@@ -55,40 +55,28 @@ class Tape:
 
 
 class SignalSeries:
-    """Folds minutes into bars of one timeframe for retained contracts, and compares each with its predecessor."""
+    """Compares each bar of retained contracts with its predecessor, as the bars change."""
 
-    def __init__(self, folder: Folder, *, closed_only: bool) -> None:
-        self.folder = folder
+    def __init__(self, bars: BarSeries, *, closed_only: bool) -> None:
+        self.folder = bars.folder
         self.tape = Tape()
+        self._bars = bars
         self._closed_only = closed_only
-        self._minute = 0
         self._runs: dict[int, str] = {}
 
-    def apply(self, entry: log_pb2.BarsEntry, bars: Iterable[BarRow]) -> list[BarRow]:
+    def apply(self, entry: log_pb2.BarsEntry, minutes: Sequence[BarRow]) -> list[BarRow]:
         """Takes in an entry with its minutes of retained contracts. -> the bars whose signal it changed, in order."""
-        rows = self.take(entry.run, entry.market_time, bars)
-        minute = entry.market_time // MINUTE_NS
-        if minute != self._minute or entry.session_ended:
-            self._minute = minute
-            over = self.folder.close(entry.run, entry.market_time, ended=entry.session_ended)
-            rows += [row for row in over if self._is_chosen(row)]
-        return rows
-
-    def take(self, run: str, market_time: int, bars: Iterable[BarRow]) -> list[BarRow]:
-        """Takes in minutes of a run. -> as `apply`."""
-        minutes = list(bars)
         for row in minutes:
-            self._follow(run, row)
-        changed = self.folder.apply(run, market_time, minutes)
+            self._follow(entry.run, row)
+        changed = self._bars.apply(entry, minutes)
         for row in changed:
             self.tape.note(row)
-        return [row for row in _with_followers(changed, self.folder) if self._is_chosen(row)]
+        return [row for row in _with_followers(changed, self.folder) if row.closed or not self._closed_only]
 
-    def note_newest(self, instrument: int) -> None:
-        """The newest bar of a retained contract was completed."""
-        newest = self.folder.newest(instrument, closed_only=False)
-        if newest is not None:
-            self.tape.note(newest)
+    def note_known(self, instrument: int) -> None:
+        """The folder has learnt of a retained contract's bars by itself."""
+        for row in self.folder.bars(instrument):
+            self.tape.note(row)
 
     def newest(self, instrument: int) -> BarRow | None:
         """The newest bar of a retained contract, or the newest closed one."""
@@ -98,9 +86,6 @@ class SignalSeries:
         """Nobody wants the contract any more."""
         self.tape.forget(instrument)
         self._runs.pop(instrument, None)
-
-    def _is_chosen(self, row: BarRow) -> bool:
-        return row.closed or not self._closed_only
 
     def _follow(self, run: str, row: BarRow) -> None:
         """A run about earlier days leaves nothing of the later ones."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.domain.instruments import Instrument
 from server.domain.timeframes import MINUTE_NS
-from server.market.hub.bars import History
+from server.market.hub.bar_series import BarSeries, History, Past, minutes_of, rows_of
 from server.market.hub.board import Board
 from server.market.hub.channel import Channel, Frame
 from server.market.hub.folding import BarRow, Folder
@@ -22,7 +21,7 @@ from server.market.hub.signal_series import SignalSeries
 from server.market.hub.signal_wire import encode_signal
 from server.market.hub.streams import Stream, check_held, pages
 from server.market.hub.wire import EnvelopeLayout
-from server.market.records import BAR, BAR_CLOSED
+from server.market.records import BAR
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import futures_requests_pb2
 
@@ -51,24 +50,21 @@ class SignalSources:
 
 
 class SignalsTopic:
-    """Signals of one timeframe, all changes or those of closed bars only. `make_folder` makes an empty folder of it."""
+    """Signals of one timeframe, all changes or those of closed bars only."""
 
     layout = EnvelopeLayout.of(futures_requests_pb2.StreamPositionSignalsResponse.DESCRIPTOR)
 
-    def __init__(
-        self, sources: SignalSources, channel: Channel, make_folder: Callable[[], Folder], *, closed_only: bool
-    ) -> None:
+    def __init__(self, sources: SignalSources, channel: Channel, folder: Folder, *, closed_only: bool) -> None:
         self.channel = channel
         self._sources = sources
-        self._make_folder = make_folder
         self._closed_only = closed_only
-        self._series = SignalSeries(make_folder(), closed_only=closed_only)
+        self._series = SignalSeries(BarSeries(folder), closed_only=closed_only)
 
     def apply(self, slot: int, place: EntryId, entry: log_pb2.BarsEntry) -> None:
         """Takes in an entry of one slot; the board has it already."""
         position = replace(self.channel.head.position, slot, place)
         bars = np.frombuffer(entry.bars, BAR)
-        rows = self._series.apply(entry, _rows(bars[self.channel.wanted.mask(bars["instrument"])]))
+        rows = self._series.apply(entry, rows_of(bars[self.channel.wanted.mask(bars["instrument"])]))
         self.channel.append(position, entry.market_time, self._events(rows))
 
     def retain(self, items: ItemSet) -> None:
@@ -76,7 +72,8 @@ class SignalsTopic:
         for instrument in items.numbers.tolist():
             if self._series.folder.retain(instrument):
                 run, rows = self._sources.board.latest(instrument)
-                self._series.take(run, self.channel.head.market_time, rows)
+                self._series.folder.apply(run, self.channel.head.market_time, rows)
+                self._series.note_known(instrument)
 
     def release(self, items: ItemSet) -> None:
         """Takes back one `retain`."""
@@ -91,7 +88,7 @@ class SignalsTopic:
             return
         for piece in await self._sources.history.pieces(numbers, now, folder.timeframe.name):
             folder.complete(piece)
-            self._series.note_newest(piece.instrument)
+            self._series.note_known(piece.instrument)
         folder.close_all(now)
         await self._read_earlier(self._series, numbers, now)
 
@@ -112,7 +109,11 @@ class SignalsTopic:
             series = await self._series_at(stream, after[slot], items)
             async for page in pages(stream, after[slot], until[slot]):
                 entries = [log_pb2.BarsEntry.FromString(payloads[0]) for _, payloads in page]
-                chunks = [self._encoded(series, row) for entry in entries for row in _applied(series, entry, items)]
+                chunks = [
+                    self._encoded(series, row)
+                    for entry in entries
+                    for row in series.apply(entry, minutes_of(entry, items))
+                ]
                 position = replace(position, slot, page[-1][0])
                 if chunks:
                     moment = Moment.of(-1, position, entries[-1].market_time)
@@ -120,30 +121,14 @@ class SignalsTopic:
 
     async def _series_at(self, stream: Stream, place: EntryId, items: ItemSet) -> SignalSeries:
         """The contracts' bars as they were at a place of a slot, so that what follows can be told again."""
-        series = SignalSeries(self._make_folder(), closed_only=self._closed_only)
-        for instrument in items.numbers.tolist():
-            series.folder.retain(instrument)
-        for _, payloads in await stream.range(_just_before(place), place, 1):
-            entry = log_pb2.BarsEntry.FromString(payloads[0])
-            await self._rewind(series, items, entry)
-        return series
-
-    async def _rewind(self, series: SignalSeries, items: ItemSet, entry: log_pb2.BarsEntry) -> None:
-        """Fills an empty series with the bars as they stood behind an entry: from the database and from memory.
-
-        The entry's own minute is known as it ended: what follows says how it came to that.
-        """
-        numbers, minute = items.numbers.tolist(), entry.market_time // MINUTE_NS * MINUTE_NS
-        if not numbers or not entry.market_time:
-            return
-        pieces = await self._sources.history.pieces(numbers, entry.market_time, series.folder.timeframe.name)
-        pieces += [row for instrument in numbers for row in self._series.folder.minutes(instrument)]
-        earlier = sorted((row for row in pieces if row.open_time <= minute), key=lambda row: row.open_time)
-        series.take(entry.run, entry.market_time, [_running(row, minute) for row in earlier])
-        _applied(series, entry, items)
-        await self._read_earlier(series, numbers, entry.market_time)
+        bars = await Past(self._sources.history, self._series.folder).series(stream, place, items)
+        series, numbers = SignalSeries(bars, closed_only=self._closed_only), items.numbers.tolist()
         for instrument in numbers:
-            series.tape.adopt(self._series.tape, instrument, _start(series, instrument, entry.market_time))
+            series.note_known(instrument)
+        await self._read_earlier(series, numbers, bars.market_time)
+        for instrument in numbers:
+            series.tape.adopt(self._series.tape, instrument, _start(series, instrument, bars.market_time))
+        return series
 
     async def _read_earlier(self, series: SignalSeries, numbers: list[int], market_time: int) -> None:
         """Notes the stored bars before the present ones."""
@@ -173,29 +158,7 @@ class SignalsTopic:
         return newest is None or row.open_time >= newest.open_time
 
 
-def _applied(series: SignalSeries, entry: log_pb2.BarsEntry, items: ItemSet) -> list[BarRow]:
-    """Takes an entry into a series of some contracts. -> the bars whose signal it changed."""
-    bars = np.frombuffer(entry.bars, BAR)
-    return series.apply(entry, _rows(bars[items.contains(bars["instrument"])]))
-
-
-def _running(row: BarRow, minute: int) -> BarRow:
-    """The row, not closed when it is of that minute."""
-    return row._replace(flags=row.flags & ~BAR_CLOSED) if row.open_time == minute else row
-
-
 def _start(series: SignalSeries, instrument: int, market_time: int) -> int:
     """When the present bar begins; without one, the next instant."""
     present = series.folder.newest(instrument, closed_only=False)
     return market_time + 1 if present is None else present.open_time
-
-
-def _just_before(place: EntryId) -> EntryId:
-    """A place that has nothing between it and the given one."""
-    if place.number:
-        return EntryId(place.milliseconds, place.number - 1)
-    return EntryId(max(place.milliseconds - 1, 0), 2**64 - 1) if place.milliseconds else place
-
-
-def _rows(bars: NDArray[np.void]) -> Iterable[BarRow]:
-    return (BarRow(*row) for row in bars.tolist())

@@ -151,13 +151,26 @@ def test_newest_closed_bar_is_the_one_before_while_the_present_one_runs():
     assert made.newest(1, closed_only=False).open_time == at(5)
 
 
-def test_copy_is_independent():
+def test_late_minute_of_the_previous_bar_leaves_the_present_one_open():
     made = folder()
     made.apply("run", at(0), [minute(0)])
-    twin = made.copy([1])
-    twin.apply("run", at(1), [minute(1, 100, 900, 100, 100)])
+    made.apply("run", at(5), [minute(5)])
 
-    assert made.newest(1, closed_only=False).high == 100
+    changed = made.apply("run", at(5), [minute(4, 100, 200, 100, 200)])
+
+    assert [(bar.open_time, bar.high) for bar in changed] == [(at(0), 200)]
+    assert not made.newest(1, closed_only=False).closed
+
+
+def test_an_empty_one_has_the_timeframe_and_no_bars():
+    made = folder("15min")
+    made.apply("run", at(0), [minute(0)])
+
+    twin = made.empty()
+    twin.retain(1)
+
+    assert (twin.timeframe, twin.bars(1), twin.minutes(1)) == (made.timeframe, [], [])
+    assert [bar.open_time for bar in made.bars(1)] == [at(0)]
 
 
 prices = st.integers(1, 1_000)
