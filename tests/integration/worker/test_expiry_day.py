@@ -18,7 +18,7 @@ from tests.support.api import api, api_settings, instruments, keys
 
 __all__ = ["api", "api_settings", "instruments", "keys", "replayed"]
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 CHAIN = "/strikeline.v1.OptionService/GetOptionChain"
 EXPIRIES = "/strikeline.v1.OptionService/ListExpiries"

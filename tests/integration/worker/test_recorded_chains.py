@@ -18,7 +18,7 @@ from tests.integration.worker.recorded import replayed
 
 __all__ = ["replayed"]
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 IST = timedelta(hours=5, minutes=30)
 Key = tuple[datetime, date]
@@ -110,6 +110,33 @@ async def test_every_page_of_2019_has_its_open_interest_ratio_and_max_pain(
     expected = by_pandas(pages(path))
     assert len(expected) >= count
     assert differing(await stored_metrics(worker_db, name.partition("_")[0]), expected) == {}
+
+
+async def published_chains(log: OutputLog) -> dict[Key, LiveChain]:
+    """The last valuation of each expiry within each minute."""
+    states = (
+        state for _, payload in await log.range("0-0", "+", 100_000) for state in ChainsEntry.FromString(payload).chains
+    )
+    chains = [LiveChain.parse(state, "") for state in states]
+    return {(pd.Timestamp(chain.as_of, tz="UTC").floor("min"), chain.expiry): chain for chain in chains}
+
+
+@pytest.mark.parametrize("name", ["NIFTY_2019-08-01", "BANKNIFTY_2019-08-01", "YESBANK_2019-07-18_to_29"])
+async def test_open_interest_builds_up_strike_by_strike(
+    replayed, redis: RedisClient, namespace: str, shared_data: Path, name: str
+) -> None:
+    path = shared_data / "nse_option_chain" / "snapshots_2019" / f"{name}.csv.gz"
+
+    await replayed(path)
+
+    chains = await published_chains(OutputLog(redis, namespace, "chains:0"))
+    for (moment, expiry), page in pages(path).groupby(["moment", "expiry"]):
+        if in_session(moment):
+            chain = chains[moment, expiry]
+            shown = page.set_index("StrikePrice")[["CallOI", "PutOI"]].reindex(chain.strikes).fillna(0)
+            for side, column in (("call", "CallOI"), ("put", "PutOI")):
+                held = chain.rows[side]["open_interest"]
+                assert np.where(held == ABSENT, 0, held).tolist() == shown[column].astype(int).tolist()
 
 
 LOT = 65

@@ -13,7 +13,7 @@ from tests.support.nse import SiteChain, read_chains
 
 __all__ = ["api", "api_settings", "instruments", "keys", "replayed"]
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 METRICS = "/strikeline.v1.OptionService/GetExpiryMetrics"
 
