@@ -82,8 +82,7 @@ class _View:
         self._first = earliest_expiry(instant)
         self._labelled = {item.expiry: item for item in labels_as_of(listings, instant)}
         self._monthly = monthly_expiries(item.expiry for item in listings if item.listed_until is None)
-        calendar = calendars[calendar_of(listings[0].exchange)]
-        self._history = label_history(listings, self._days_before(calendar, history_days))
+        self._history = label_history(listings, self._days_before(listings[0].exchange, history_days))
 
     def chosen(self, *, include_expired: bool) -> list[Listing]:
         """Listings in force, and those that are over before them if they are wanted."""
@@ -117,9 +116,10 @@ class _View:
         message.quarterly = labelled.quarterly
         message.labels.extend(labelled.labels)
         message.days_to_expiry = labelled.days
-        calendar = self._calendars[calendar_of(exchange)]
-        ahead = (self._today + timedelta(days=step) for step in range(1, labelled.days + 1))
-        message.trading_days_to_expiry = sum(map(calendar.is_trading_day, ahead))
+        calendar = self._calendar(exchange)
+        if calendar is not None:
+            ahead = (self._today + timedelta(days=step) for step in range(1, labelled.days + 1))
+            message.trading_days_to_expiry = sum(map(calendar.is_trading_day, ahead))
 
     def _is_over(self, listing: Listing) -> bool:
         """Its day has come and gone; one that was withdrawn before never expired."""
@@ -131,7 +131,17 @@ class _View:
             if found is not None:
                 yield pb.ExpiryLabels(date=day.isoformat(), labels=found.labels)
 
-    def _days_before(self, calendar: MarketCalendar, count: int) -> Iterator[date]:
-        """So many trading days at most, this one first, newest first."""
+    def _days_before(self, exchange: str, count: int) -> Iterator[date]:
+        """So many trading days at most, this one first, newest first; none without a calendar."""
+        calendar = self._calendar(exchange)
+        if calendar is None:
+            return iter(())
         days = (self._today - timedelta(days=step) for step in range(_DAYS_FOR_EACH * count))
         return islice(filter(calendar.is_trading_day, days), count)
+
+    def _calendar(self, exchange: str) -> MarketCalendar | None:
+        """The calendar of an exchange; None where the system has none, as of foreign ones that brokers list."""
+        try:
+            return self._calendars[calendar_of(exchange)]
+        except ValueError:
+            return None

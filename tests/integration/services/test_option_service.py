@@ -84,6 +84,15 @@ async def test_trading_days_leave_out_weekends_and_holidays(api):
     assert (december.days_to_expiry, december.trading_days_to_expiry) == (8, 5)
 
 
+async def test_an_exchange_without_calendar_has_no_trading_days(api, worker_db):
+    await add_instruments(worker_db, replace(option(80, CALL, MONTHLY), exchange="NCO", underlying="GUARSEED"))
+
+    request = pb.ListExpiriesRequest(underlying="GUARSEED", as_of=at(NOON), history_days=2)
+    (listed,) = (await ask(api, "ListExpiries", request)).expiries
+
+    assert (listed.days_to_expiry, listed.HasField("trading_days_to_expiry"), len(listed.history)) == (15, False, 0)
+
+
 @pytest.mark.parametrize(("second", "expiry", "days"), [("00", "2025-11-18", 0), ("01", "2025-11-25", 7)])
 async def test_an_expiry_is_in_force_until_half_past_three(api, second: str, expiry: str, days: int):
     request = pb.ListExpiriesRequest(underlying="NIFTY", as_of=at(f"2025-11-18T15:30:{second}"))

@@ -159,7 +159,9 @@ class Expiry(_message.Message):
     days_to_expiry: _builtins.int
     """Calendar days until it; 0 on the day itself. Absent when it is over."""
     trading_days_to_expiry: _builtins.int
-    """Trading days after this one until it, itself included; 0 on the day itself. Absent when it is over."""
+    """Trading days after this one until it, itself included; 0 on the day itself. Absent when it is over, and where the system knows no
+    calendar of the exchange.
+    """
     expired: _builtins.bool
     """It is over: its day has passed 15:30:00 exchange time."""
     listed_since: _builtins.str
