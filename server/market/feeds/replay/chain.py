@@ -175,7 +175,8 @@ class ChainTicks:
         micro = self._changes(column)
         lots = 1 if texts.change_contracts is None else np.maximum(_lots(underlying, ticks["event_time"]), 1)
         units = np.where(micro != ABSENT, (np.where(micro != ABSENT, micro, 0) * lots + _MICRO // 2) // _MICRO, ABSENT)
-        self._context.changes.add(ticks["event_time"], ticks["instrument"], units)
+        opened = self.has_opened(ticks["event_time"])
+        self._context.changes.add(ticks["event_time"][opened], ticks["instrument"][opened], units[opened])
 
 
 def _lots(underlying: str, times: Int64s) -> Int64s:

@@ -27,12 +27,15 @@ DAY_COLUMNS: Final = frozenset(
 _SIDES: Final = (("CE", "CALL"), ("PE", "PUT"))
 _CLOSE: Final = timedelta(seconds=1)
 _MOST_ROWS: Final = 1_000_000
-_DAY_ROW: Final = np.dtype([("row", "<i8"), ("time", "<i8"), ("strike", "S16"), *(
-    (f"{side}_{name}", kind)
-    for _, side in _SIDES
-    for name, kind in (("OI", "S24"), ("COI", "<i8"), ("Volume", "S24"), ("Closing", "S24"))
-)])  # fmt: skip
-"""One strike on one day: texts as in the file, and the day's changes of open interest as numbers."""
+_DAY_ROW: Final = np.dtype(
+    [
+        ("row", "<i8"),
+        ("time", "<i8"),
+        ("strike", "S16"),
+        *((f"{side}_{name}", "S24") for _, side in _SIDES for name in ("OI", "COI", "Volume", "Closing")),
+    ]
+)
+"""One strike on one day, in the texts of the file."""
 
 
 class ChainDays:
@@ -76,10 +79,10 @@ class ChainDays:
         found["row"], found["strike"] = rows.lines, rows.columns["Strike"]
         found["time"] = [_close_of(text.decode()) for text in rows.columns["Date"]]
         for _, side in _SIDES:
-            for name in ("OI", "Volume", "Closing"):
+            for name in ("OI", "COI", "Volume", "Closing"):
                 found[f"{side}_{name}"] = rows.columns.get(f"{side}_{name}", b"")
             self._quantity(found[f"{side}_OI"].tolist())
-            found[f"{side}_COI"] = self._signed(rows.columns[f"{side}_COI"])
+            self._signed(found[f"{side}_COI"].tolist())
         return found
 
     def _expiry(self, day: date, rows: NDArray[np.void], before: NDArray[np.void]) -> date:
@@ -95,7 +98,7 @@ class ChainDays:
         compared = agreeing = 0
         for _, side in _SIDES:
             now, then = (self._quantity(part[f"{side}_OI"].tolist()) for part in (rows[own], before[earlier]))
-            change = rows[own][f"{side}_COI"]
+            change = self._signed(rows[own][f"{side}_COI"].tolist())
             known = (now != ABSENT) & (then != ABSENT) & (change != ABSENT) & (now != 0)
             compared += int(known.sum())
             agreeing += int((known & (now - change == then)).sum())
@@ -112,6 +115,7 @@ class ChainDays:
                 last=rows[f"{prefix}_Closing"].tolist(),
                 volume_contracts=rows[f"{prefix}_Volume"].tolist(),
                 open_interest=rows[f"{prefix}_OI"].tolist(),
+                change=rows[f"{prefix}_COI"].tolist(),
             )
             parts.append(self._chain.quotes(self._underlying, rows["time"], rows["row"], numbers, texts))
         ticks = np.concatenate(parts)
