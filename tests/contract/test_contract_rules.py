@@ -75,7 +75,14 @@ def test_amounts_are_decimal_text_wherever_they_stand() -> None:
 
 
 LISTS = [method for method in METHODS if method.name.startswith(("List", "Search"))]
-SERIES = {"ListBars", "ListM2mCandles"}
+SERIES = {
+    "ListBars",
+    "ListM2mCandles",
+    "ListPositionSignals",
+    "ListExpiryMetrics",
+    "ListMoneynessSeries",
+    "ListStrikeHistory",
+}
 
 
 @pytest.mark.parametrize("method", LISTS, ids=lambda method: method.name)
