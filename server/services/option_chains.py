@@ -9,6 +9,7 @@ from typing import Protocol
 from server.domain.options.arrays import BoolArray
 from server.domain.options.strike_range import AllStrikes, select_strikes
 from server.market.chain_messages import ChainMessages
+from server.market.chains import LiveChain
 from server.market.metrics_messages import metrics_message
 from server.market.strike_ranges import strike_range_of
 from server.services.listed_expiries import (
@@ -115,8 +116,7 @@ class OptionChains:
         messages = self._chains.messages(symbol, expiry)
         if messages is None:
             messages = await self._unvalued.chain(symbol, expiry, now)
-        old = now - messages.chain.as_of > self._freshness or not messages.chain.revision
-        return FoundChain(messages, labels.of(expiry), old or not self._market.is_live(), now)
+        return FoundChain(messages, labels.of(expiry), self._is_stale(messages.chain, now), now)
 
     async def in_force(self, name: str) -> tuple[date, ...]:
         """Expiries of an underlying that are in force, ascending.
@@ -137,6 +137,12 @@ class OptionChains:
             labels = await self._listed.labels(symbol, now, name)
             expiry = chosen_expiry(text, labels.expiries) or self._trading(symbol, text)
         return labels, expiry
+
+    def _is_stale(self, chain: LiveChain, now: int) -> bool:
+        """Nothing was traded, or nothing changed for too long, or it is of a run that another one has followed."""
+        times = (now, self._market.market_time() or now)
+        old = any(abs(time - chain.as_of) > self._freshness for time in times)
+        return old or not chain.revision or not self._market.is_live()
 
     def _trading(self, symbol: str, text: str) -> date | None:
         """An expiry that has a chain, whatever the listings say."""

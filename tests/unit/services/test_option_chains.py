@@ -129,6 +129,12 @@ async def test_a_chain_in_which_nothing_happened_for_too_long_is_stale():
     assert (await Parts(board=Board([live_chain(NEAR, NOON, SMILE)], at=NOON + 301 * SECOND)).chain()).stale
 
 
+@pytest.mark.parametrize("present", ["2026-11-10T12:00", "2019-08-01T12:00"])
+async def test_a_chain_of_a_run_that_another_one_has_followed_is_stale(present: str):
+    chain = await Parts(market=Market(nanoseconds(present))).chain()
+    assert (chain.expiry, chain.stale) == ("2025-11-18", True)
+
+
 async def test_a_listed_expiry_without_trades_has_its_strikes_and_no_values():
     chain = await Parts().chain("2025-11-25")
     assert strikes(chain) == [24_000, 24_100]
