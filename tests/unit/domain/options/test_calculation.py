@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.domain.options.black76 import Contracts, price
 from server.domain.options.calculation import Answers, Market, Refusal, answer
@@ -148,6 +150,30 @@ def test_a_day_later_the_price_is_less_by_theta() -> None:
     moment = ask(market(years=YEARS - 1 / (365 * 1440)), LISTED)
 
     assert (moment.price[0] - here.price[0]) * 1440 == pytest.approx(here.greeks.theta[0], rel=1e-3)
+
+
+@given(
+    st.sampled_from(Convention),
+    st.booleans(),
+    st.floats(-3.0, 3.0),
+    st.floats(0.05, 1.5),
+    st.floats(1 / 365, 2.0),
+    st.floats(-0.05, 0.15),
+)
+def test_the_price_of_a_volatility_has_that_volatility(
+    convention: Convention, call: bool, distance: float, volatility: float, years: float, rate: float
+) -> None:
+    spot = STRIKE * math.exp(-distance * volatility * math.sqrt(years))
+    asked = {"spot": spot, "years": years, "rate": rate}
+    priced = ask(market(**asked, volatility=volatility), convention=convention, call=call)
+
+    found = ask(market(**asked, price=float(priced.price[0])), convention=convention, call=call)
+
+    if found.refusal[0] == Refusal.NONE:
+        assert found.volatility[0] == pytest.approx(volatility, abs=1e-9)
+        assert found.greeks.values == pytest.approx(priced.greeks.values, rel=1e-5, abs=1e-9)
+    else:
+        assert found.refusal[0] in {Refusal.VOLATILITY_UNDETERMINED, Refusal.PRICE_NOT_ABOVE_INTRINSIC}
 
 
 INTRINSIC = math.exp(-RATE * YEARS)
