@@ -128,6 +128,7 @@ PUBLISHED = [
     ("MarketDataService/StreamBars", "GET", "/v1/bars:stream"),
     ("InstrumentService/GetInstrument", "GET", "/v1/instruments/{instrument}"),
     ("InstrumentService/SearchInstruments", "GET", "/v1/instruments:search"),
+    ("FuturesService/GetRolloverMetrics", "GET", "/v1/futures/{underlying}/rolloverMetrics"),
     ("StrategyService/ListStrategies", "GET", "/v1/accounts/{account}/strategies"),
     ("StrategyService/CreateStrategy", "POST", "/v1/accounts/{account}/strategies"),
     ("StrategyService/GetStrategy", "GET", "/v1/accounts/{account}/strategies/{strategy}"),
