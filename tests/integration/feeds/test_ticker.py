@@ -1,9 +1,12 @@
 """The ticker feed with real pub/sub: messages become entries of the log, and what cannot become dead letters."""
 
+import asyncio
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from redis.asyncio.client import PubSub
 
 from server.app.dead_letters import replay
 from server.domain.instruments import InstrumentKind
@@ -14,6 +17,7 @@ from server.store.dead_letters import DeadLetterStore, letter_of
 from server.store.feed_runs import FeedRunStore, OutageReason
 from server.store.feed_subscriptions import FeedSubscriptionStore
 from server.store.instruments import InstrumentStore
+from server.store.monitor_sessions import MonitorSessionStore, SessionLimits
 from server.store.redis import RedisClient, open_redis
 from strikeline.internal.v1 import log_pb2
 from tests.support.market import instruments
@@ -164,6 +168,38 @@ async def test_a_feed_that_follows_subscriptions_takes_those_alone_and_tells_the
     assert b'"event_type": "subscription_removed"' in removed["data"]
     assert ticks_in(entries)["instrument"].tolist() == [index.instrument_id]
     assert ticker.metric("strikeline_ticker_refused_messages_total", reason="not_followed") == 1
+
+
+async def event_about(publisher: PubSub, kind: str, symbol: str) -> None:
+    """Returns when the publisher has heard an event of that kind about an instrument."""
+    async with asyncio.timeout(5):
+        while True:
+            found = await publisher.get_message(timeout=1.0)
+            if found is not None and found["type"] == "message":
+                event = json.loads(found["data"])
+                if (event["event_type"], event["metadata"]["tradingsymbol"]) == (kind, symbol):
+                    return
+
+
+async def test_a_feed_that_follows_subscriptions_takes_what_a_living_monitor_session_watches(
+    worker_db: Database, api_db: Database, redis: RedisClient, settings: Settings
+):
+    index, reliance = await instruments(worker_db)
+    sessions = MonitorSessionStore(api_db, SessionLimits(120.0, 10))
+    settings = replace(settings, ticker_follow="subscribed")
+    async with redis.pubsub() as publisher, ticker_feed(worker_db, redis, settings) as ticker:
+        await publisher.subscribe(f"{ticker.prefix}:events")
+        watched = (await sessions.create("asha", [index])).monitor_session
+        await event_about(publisher, "subscription_created", "NIFTY 50")
+        await sessions.update("asha", watched, [reliance])
+        await event_about(publisher, "subscription_removed", "NIFTY 50")
+        await event_about(publisher, "subscription_created", "RELIANCE")
+        await ticker.publish("underlying", polled(), polled(reliance.key, close=1_400))
+        entries = await ticker.until(lambda found: len(ticks_in(found)) == 1)
+        await sessions.delete("asha", watched)
+        await event_about(publisher, "subscription_removed", "RELIANCE")
+
+    assert ticks_in(entries)["instrument"].tolist() == [reliance.instrument_id]
 
 
 async def test_letters_that_can_be_read_after_all_are_published_again(

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 
-from server.domain.errors import NotFound, ResourceExhausted
+from server.domain.errors import NotFound, PermissionDenied, ResourceExhausted
 from server.domain.instruments import Instrument
 from server.store.database import Database
 from server.store.feed_subscriptions import FeedSubscriptionStore
@@ -165,3 +166,32 @@ async def test_the_worker_removes_what_is_over_of_all_users(sessions, worker_db,
 
     assert removed == 2
     assert await worker_db.fetch("SELECT monitor_session FROM monitor_sessions") == [(kept.monitor_session,)]
+
+
+TABLES = ("monitor_sessions", "monitor_session_instruments")
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(("user", "seen"), [("asha", 1), ("ravi", 0), ("", 0), (None, 0)])
+async def test_the_database_shows_rows_to_their_user_alone(sessions, api_db, master, table: str, user, seen: int):
+    await sessions.create("asha", master[:1])
+
+    async with api_db.transaction(user) as transaction:
+        assert await transaction.fetchval(f"SELECT count(*) FROM {table}") == seen
+
+
+async def test_the_database_puts_nothing_into_sessions_of_others(sessions, api_db, master):
+    made = await sessions.create("asha", master[:1])
+    statement = "INSERT INTO monitor_session_instruments VALUES ($1, 9, $2)"
+
+    async def intrude() -> None:
+        async with api_db.transaction("ravi") as transaction:
+            await transaction.execute(statement, made.monitor_session, master[1].instrument_id)
+
+    with pytest.raises(PermissionDenied):
+        await intrude()
+
+
+async def test_the_worker_renews_nothing(worker_db, clock):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await MonitorSessionStore(worker_db, LIMITS, clock.wall).renew(["any"])
