@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -30,6 +31,7 @@ LOOK_BACK: Final = timedelta(minutes=15)
 """How far before a time its minute, and the last prices, may lie."""
 
 _MINUTE: Final = timedelta(minutes=1)
+_SCORE: Final = MappingProxyType({"liquidity_score": "score"})
 _DAY: Final = timedelta(days=1)
 
 
@@ -39,6 +41,8 @@ class RecordedChain:
 
     messages: ChainMessages
     metrics: ExpiryMetrics
+    liquidity: Mapping[str, Mapping[str, float]]
+    """By key, the columns of OptionLiquidity at the newest order book of the minute."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class RecordedChains:
         stored = await self._stored([item.instrument_id for item in contracts], listing, bucket.open_time)
         keys = {item.instrument_id: item.key for item in contracts}
         chain = _chain(symbol, listing, bucket, _filled(contracts, stored))
-        return RecordedChain(ChainMessages(chain, keys.__getitem__), bucket.metrics)
+        books = {keys[figures.instrument_id]: _liquidity(figures) for figures in stored.figures}
+        return RecordedChain(ChainMessages(chain, keys.__getitem__), bucket.metrics, MappingProxyType(books))
 
     async def _stored(self, numbers: Sequence[int], listing: Listing, minute: datetime) -> _Stored:
         calendar = self._sources.calendar(listing.exchange)
@@ -114,6 +119,10 @@ def _filled(contracts: Sequence[Instrument], stored: _Stored) -> Rows:
             side, place = sides[number]
             rows[side][place][column] = level
     return rows
+
+
+def _liquidity(figures: OptionBucket) -> Mapping[str, float]:
+    return MappingProxyType({_SCORE.get(name, name): value for name, value in figures.book.items()})
 
 
 def _set_figures(contract: np.void, figures: OptionBucket) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -30,6 +30,7 @@ from strikeline.v1 import option_distribution_pb2 as pb
 from strikeline.v1 import option_pb2
 
 _DEFAULT_EXPIRIES: Final = 2
+_NO_BOOKS: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType({})
 _GREEKS: Final = MappingProxyType(
     {
         option_pb2.OPTION_INDICATOR_DELTA: "delta",
@@ -68,6 +69,8 @@ class _Shown:
 
     messages: ChainMessages
     metrics: option_pb2.ExpiryMetrics
+    liquidity: Mapping[str, Mapping[str, float]]
+    """By key, where the chain itself does not tell."""
 
 
 class StrikeDistributions:
@@ -109,7 +112,7 @@ class StrikeDistributions:
             chain = await self._chains.find(request.underlying, text, f"expiries[{place}]")
             found[chain.messages.chain.expiry.isoformat()] = chain
         times = [chain.now for chain in found.values() if chain.now is not None]
-        shown = [_Shown(found[key].messages, found[key].metrics()) for key in sorted(found)]
+        shown = [_Shown(found[key].messages, found[key].metrics(), _NO_BOOKS) for key in sorted(found)]
         return shown, max(times, default=None)
 
     async def _past(self, request: pb.GetStrikeDistributionRequest, symbol: str, at: datetime) -> list[_Shown]:
@@ -123,7 +126,7 @@ class StrikeDistributions:
                 for name in ("call_open_interest", "put_open_interest", "call_volume", "put_volume"):
                     metrics.ClearField(name)
                 fill(metrics, metrics_fields(found.metrics))
-                shown.append(_Shown(found.messages, metrics))
+                shown.append(_Shown(found.messages, metrics, found.liquidity))
         return shown
 
 
@@ -151,6 +154,8 @@ def _distribution(request: pb.GetStrikeDistributionRequest, shown: _Shown) -> pb
     chosen = select_strikes(chain.chain, strike_range_of(request.range), shown.messages.reference)
     rows = shown.messages.message(chosen).rows
     quotes = [quote for row in rows for quote in (row.call, row.put)]
+    for quote in quotes:
+        fill(quote.liquidity, shown.liquidity.get(quote.instrument, {}))
     message = pb.ExpiryDistribution(
         metrics=shown.metrics,
         strike_count=len(chain.rows),

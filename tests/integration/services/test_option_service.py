@@ -187,7 +187,7 @@ async def test_a_chain_of_which_nothing_traded_has_its_ladder(api, feed: HandFee
 
 
 async def test_a_distribution_of_the_past_is_read_from_the_record(api, worker_db):
-    figures = {"volatility": 0.12, "delta": 0.55, "vanna": 0.01}
+    figures = {"volatility": 0.12, "delta": 0.55, "vanna": 0.01, "spread": 0.5, "microprice": 120.1, "score": 72.0}
     opened = "2025-11-10T09:20:00"
     async with worker_db.transaction() as transaction:
         metrics = {"call_open_interest": 1_500.0, "put_open_interest": 3_000.0, "pcr_oi": 2.0, "max_pain": 25_000.0}
@@ -216,6 +216,7 @@ async def test_a_distribution_of_the_past_is_read_from_the_record(api, worker_db
     call, put = expiry.rows[0].call, expiry.rows[0].put
     assert (call.last_price, call.open_interest, call.oi_change, call.oi_change_pct) == (120.0, 1_500, 500, 50.0)
     assert (call.implied_volatility, call.greeks.delta, call.greeks.vanna) == (0.12, 0.55, 0.01)
+    assert (call.liquidity.spread, call.liquidity.microprice, call.liquidity.score) == (0.5, 120.1, 72.0)
     assert (put.last_price, put.open_interest, put.HasField("oi_change")) == (80.0, 3_000, False)
     assert expiry.rows[0].level == 0
     assert not expiry.rows[1].call.HasField("implied_volatility")
