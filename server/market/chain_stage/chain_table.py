@@ -48,7 +48,8 @@ STATE = np.dtype(
 of the last window in which it was valued, `minute` the open time of the minute that `samples` valuations fell into
 (`ABSENT`: none), `expiry` the last instant of its contracts, `length` and `phase` the windows' length and offset."""
 
-_SAVED: Final = ("dirty", "run", "day", "revision", "window", "minute", "samples", "length", "phase")
+SAVED: Final = ("dirty", "run", "day", "revision", "window", "minute", "samples", "length", "phase")
+"""Columns that a checkpoint keeps."""
 
 
 class ChainTable:
@@ -140,7 +141,7 @@ class ChainTable:
         """All existing chains, for a checkpoint."""
         chains = self.existing().tolist()
         keys = [self._contracts.keys[chain] for chain in chains]
-        columns = [self.rows[name][chains].tolist() for name in _SAVED]
+        columns = [self.rows[name][chains].tolist() for name in SAVED]
         return orjson.dumps(
             [[name, expiry, *row] for (name, expiry), row in zip(keys, zip(*columns, strict=True), strict=True)]
         )
@@ -152,7 +153,7 @@ class ChainTable:
             chain = self._contracts.chain((name, date.fromisoformat(expiry)))
             self.reserve()
             self.create(chain, NO_RUN)
-            for column, value in zip(_SAVED, values, strict=True):
+            for column, value in zip(SAVED, values, strict=True):
                 self.rows[column][chain] = value
 
     def schedule(self, chain: int) -> None:

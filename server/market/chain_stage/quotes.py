@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,7 @@ QUOTE = np.dtype(
                 "event_time",
                 "row",
                 "day",
+                "price_time",
                 "last_price",
                 "volume",
                 "open_interest",
@@ -39,11 +42,12 @@ QUOTE = np.dtype(
 )
 """The newest tick of an instrument, the index of the run that it is of, and the exchange day that it fell on.
 
-Price, open interest and volume are the day's newest known ones: a tick that does not tell them leaves them. The day's
-cumulative volume never falls. `previous_open_interest` is the one of the trading day before the chain's day, and
-`exchange_oi_change` the feed's own figure of the day. `ABSENT` is not known.
+Price, open interest and volume are the day's newest known ones: a tick that does not tell them leaves them, and the
+price stays that of `price_time`. The day's cumulative volume never falls. `previous_open_interest` is the one of the
+trading day before the chain's day, and `exchange_oi_change` the feed's own figure of the day. `ABSENT` is not known.
 """
 
+_SOURCES = MappingProxyType({"price_time": "event_time"})
 _BOOK = ("bid_price", "bid_quantity", "ask_price", "ask_quantity")
 
 
@@ -142,8 +146,9 @@ class Quotes:
         rows["previous_open_interest"] = before["previous_open_interest"]
         for name in ("event_time", "row", *_BOOK):
             rows[name] = groups.newest[name]
-        for name in ("last_price", "open_interest"):
-            rows[name] = _kept(groups.last_known(name), before[name], same)
+        priced, counted = groups.last_known("last_price"), groups.last_known("open_interest")
+        for name, place in (("price_time", priced), ("last_price", priced), ("open_interest", counted)):
+            rows[name] = _kept(groups.at(place, _SOURCES.get(name, name)), before[name], same)
         rows["volume"] = np.maximum(groups.highest("volume"), np.where(same, before["volume"], ABSENT))
         rows["exchange_oi_change"] = np.where(same, before["exchange_oi_change"], ABSENT)
         self.rows[ids] = rows
@@ -163,10 +168,14 @@ class _Groups:
         self._counts: Mask = days == np.repeat(self.day, np.diff(np.append(first, len(ticks))))
 
     def last_known(self, name: str) -> Numbers:
-        values = self._ticks[name]
-        known = self._counts & (values != ABSENT)
-        place = np.maximum.reduceat(np.where(known, np.arange(len(values)), -1), self._first)
-        found: Numbers = np.where(place >= 0, values[place], ABSENT)
+        """Where each group tells a column last; -1 where it does not."""
+        known = self._counts & (self._ticks[name] != ABSENT)
+        place: Numbers = np.maximum.reduceat(np.where(known, np.arange(len(known)), -1), self._first)
+        return place
+
+    def at(self, place: Numbers, name: str) -> Numbers:
+        """A column at places of `last_known`; `ABSENT` where there is none."""
+        found: Numbers = np.where(place >= 0, self._ticks[name][place], ABSENT)
         return found
 
     def highest(self, name: str) -> Numbers:

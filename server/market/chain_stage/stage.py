@@ -15,22 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.domain.timeframes import MINUTE_NS
-from server.market.chain_stage.chain_table import ChainTable
+from server.market.chain_stage.chain_table import SAVED, ChainTable
 from server.market.chain_stage.contracts import NONE, Contracts
 from server.market.chain_stage.hydration import Hydration
-from server.market.chain_stage.minutes import Closing, Minutes
-from server.market.chain_stage.order_books import OrderBooks
+from server.market.chain_stage.minutes import GATHERED, Closing, Minutes
+from server.market.chain_stage.order_books import BOOK, OrderBooks
 from server.market.chain_stage.ports import ChainOutput, ChainReference, ChainRules
-from server.market.chain_stage.quotes import Quotes
+from server.market.chain_stage.quotes import QUOTE, Quotes
 from server.market.chain_stage.segments import Segment, segments_of
 from server.market.chain_stage.valuing import Valuer
 from server.market.chains import LiveChain, MinuteChain, key_of, pack_entries, unpack_entries
+from server.market.checkpoints import CheckpointUnreadable
 from server.market.entries import RUN_ENDED, RUN_STARTED, TICKS, Entry
+from server.market.records import CHAIN_ROW
 from server.market.runs import Run, Runs
 from server.market.sessions import Located, SessionTable, day_numbers
 from server.market.telemetry import Meter, NoMeter
 from server.store.database import Transaction
 from strikeline.internal.v1.log_pb2 import ChainKey, ChainsEntry, ChainState
+
+_LAYOUT = repr([QUOTE.descr, BOOK.descr, GATHERED.descr, CHAIN_ROW.descr, SAVED]).encode()
+"""The columns of a checkpoint's records: another version's are not read."""
 
 _MINUTES_AT_ONCE = 40
 """Minutes of chains that are handed to the database at a time: turning more into rows would stop the event loop."""
@@ -46,6 +51,7 @@ class _Outcome:
     """What the entry at hand leads to."""
 
     run: str = ""
+    market_time: int = 0
     chains: list[ChainState] = field(default_factory=list)
     minutes: list[MinuteChain] = field(default_factory=list)
     ended: list[ChainKey] = field(default_factory=list)
@@ -100,7 +106,7 @@ class ChainsStage:
 
     def apply(self, entry: Entry) -> bytes | None:
         """Takes in one entry. -> a ChainsEntry when a chain was valued, or a minute or an expiry ended."""
-        self._outcome = _Outcome(entry.run)
+        self._outcome = _Outcome(entry.run, entry.market_time)
         if entry.kind == RUN_STARTED:
             for other in [
                 run for run in self._runs if run.live and run.source == entry.source and run.name != entry.run
@@ -135,6 +141,7 @@ class ChainsStage:
         is thrown away.
         """
         sections = {
+            "layout": _LAYOUT,
             "quotes": self._quotes.snapshot(full=full),
             "books": self._books.snapshot(full=full),
             "minutes": self._minutes.snapshot(full=full),
@@ -151,6 +158,8 @@ class ChainsStage:
 
     def restore(self, sections: Mapping[str, bytes]) -> None:
         """Takes over the sections of a checkpoint: the base, then each delta."""
+        if sections.get("layout") != _LAYOUT:
+            raise CheckpointUnreadable("its records have other columns")
         self._runs.load(sections["runs"])
         self._quotes.restore(sections["quotes"])
         self._books.restore(sections["books"])
@@ -189,7 +198,7 @@ class ChainsStage:
         self._close(self._table.closing(run.index, at))
 
     def _finish(self, run: Run) -> None:
-        self._outcome.run = run.name
+        self._outcome.run, self._outcome.market_time = run.name, run.market_time
         self._end_minutes(run, None)
 
     def _expire(self, run: Run) -> None:
@@ -325,7 +334,7 @@ class ChainsStage:
             return None
         return ChainsEntry(
             run=outcome.run,
-            market_time=entry.market_time,
+            market_time=outcome.market_time,
             appended_at=entry.appended_at,
             chains=outcome.chains,
             minutes=[minute.message() for minute in outcome.minutes],

@@ -120,7 +120,7 @@ class Valuer:
             shown[name][~today] = ABSENT
         shown["previous_open_interest"] = np.where(listed, rows["previous_open_interest"], ABSENT)
         priced = shown["last_price"] != ABSENT
-        fresh = priced & (shown["event_time"] >= run.market_time - self._rules.freshness)
+        fresh = priced & (rows["price_time"] >= run.market_time - self._rules.freshness)
         shown["flags"] = np.where(listed, CONTRACT_LISTED, 0) | np.where(priced & ~fresh, CONTRACT_STALE, 0)
         price = np.where(fresh, shown["last_price"] / SCALE, np.nan)
         return _Side(shown, price, quantities(shown["open_interest"]), quantities(shown["volume"]))
@@ -151,9 +151,9 @@ class Valuer:
         """Rupees; None for no instrument, and where the price is not known or too old."""
         ids = np.array(numbers, np.int32)
         rows = self._quotes.rows[ids]
-        fresh = (ids != NONE) & (rows["last_price"] != ABSENT) & (rows["event_time"] != ABSENT)
+        fresh = (ids != NONE) & (rows["last_price"] != ABSENT)
         fresh &= self._quotes.usable(run, ids, self._rules.freshness)
-        fresh &= rows["event_time"] >= run.market_time - self._rules.freshness
+        fresh &= rows["price_time"] >= run.market_time - self._rules.freshness
         known = zip(fresh.tolist(), rows["last_price"].tolist(), strict=True)
         return [price / SCALE if usable else None for usable, price in known]
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.market.chains import LiveChain, unpack_entries
+from server.market.checkpoints import CheckpointUnreadable
 from server.market.entries import Entry
 from tests.unit.market.chain_stage.chain_pipeline import (
     EXPIRY,
@@ -164,3 +165,12 @@ async def test_a_checkpoint_tells_what_ended():
 
     assert [key.expiry for key in entry.ended] == [EXPIRY.isoformat()]
     assert not list(unpack_entries(worker.stage.sections(full=True)["published"]))
+
+
+async def test_a_checkpoint_of_another_version_is_not_read():
+    worker = Worker()
+    await worker.commit()
+    sections = {**worker.checkpoint[0], "layout": b"of another version"}
+
+    with pytest.raises(CheckpointUnreadable):
+        worker.stage.restore(sections)

@@ -172,6 +172,21 @@ async def test_a_price_too_old_values_nothing_and_stays_visible():
     assert (chain.metrics.call_open_interest, chain.metrics.put_open_interest) == (30_000.0, 30_000.0)
 
 
+async def test_a_tick_without_a_price_does_not_make_the_price_young():
+    worker = Worker()
+    feed = await started(worker)
+    await worker.feed(feed.batch(*whole_chain(OPEN)))
+    later = OPEN + 301 * SECOND
+    silent = Tick(call(24_000), later, ABSENT, open_interest=9_000)
+
+    (chain,) = chains_of(await worker.feed(feed.batch(silent)))
+
+    contract = chain.rows["call"][1]
+    assert (contract["event_time"], contract["open_interest"]) == (later, 9_000)
+    assert contract["flags"] == CONTRACT_LISTED | CONTRACT_STALE
+    assert np.isnan(contract["volatility"])
+
+
 async def test_a_spot_too_old_is_absent():
     worker = Worker()
     feed = await started(worker)
@@ -372,7 +387,7 @@ async def test_a_run_that_its_source_replaces_is_finished():
 
     entry = await worker.feed(Feed("run-2", first_id=100).started())
 
-    assert entry.run == "run-1"
+    assert (entry.run, entry.market_time) == ("run-1", OPEN)
     assert [minute.open_time for minute in entry.minutes] == [OPEN]
 
 
