@@ -18,13 +18,14 @@ METRICS = (
     "years", "atm_strike", "skew", "straddle", "expected_move",
 )  # fmt: skip
 MINUTE = (
-    "samples", "spot", "forward", *(f"{name}_sum" for name in SAMPLED), *(f"{name}_count" for name in SAMPLED), *LAST,
-    *BOOK,
+    "samples", "spot", "forward", "open_interest", *(f"{name}_sum" for name in SAMPLED),
+    *(f"{name}_count" for name in SAMPLED), *LAST, *BOOK,
 )  # fmt: skip
 
 DROPPED = "DROP TABLE futures_bars; DROP TABLE option_bars;"
 
-# A sum has its own count of valid samples, so that a mean over any length is sum by count. NULL is not known.
+# A sum has its own count of valid samples, so that a mean over any length is sum by count. Open interest is the chain's
+# at the minute's end: it changes without a trade, and a minute without a trade has no bar. NULL is not known.
 TABLES = f"""
 CREATE TABLE option_minutes (
     instrument_id integer NOT NULL,
@@ -32,6 +33,7 @@ CREATE TABLE option_minutes (
     samples       integer NOT NULL,
     spot          double precision,
     forward       double precision,
+    open_interest bigint,
     {" ".join(f"{name}_sum double precision NOT NULL," for name in SAMPLED)}
     {" ".join(f"{name}_count integer NOT NULL," for name in SAMPLED)}
     {" ".join(f"{name} double precision," for name in (*LAST, *BOOK))}
@@ -90,6 +92,7 @@ GRANT EXECUTE ON FUNCTION forget_option_minutes(interval) TO strikeline_worker;
 
 MINUTE_AGGREGATES = f"""
     sum(samples)::integer AS samples, last(spot, open_time) AS spot, last(forward, open_time) AS forward,
+    last(open_interest, open_time) FILTER (WHERE open_interest IS NOT NULL) AS open_interest,
     {", ".join(f"sum({name}_sum) AS {name}_sum" for name in SAMPLED)},
     {", ".join(f"sum({name}_count)::integer AS {name}_count" for name in SAMPLED)},
     {", ".join(f"last({name}, open_time) FILTER (WHERE {name} IS NOT NULL) AS {name}" for name in LAST)},
@@ -172,7 +175,7 @@ GRANT SELECT ON {name} TO strikeline_api, strikeline_worker;
 # A contract's figures beside its prices, for reports and single reads: the bar of the same key.
 BARS = """
 CREATE VIEW option_bars_{length} WITH (security_invoker = true) AS
-SELECT figure.*, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.open_interest
+SELECT figure.*, bar.open, bar.high, bar.low, bar.close, bar.volume
 FROM {figures} figure
 LEFT JOIN bars_{length} bar ON bar.instrument_id = figure.instrument_id AND bar.open_time = figure.open_time;
 GRANT SELECT ON option_bars_{length} TO strikeline_api, strikeline_worker;

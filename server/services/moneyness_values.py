@@ -18,12 +18,12 @@ from server.domain.options.premium import premium
 from server.domain.timeframes import Timeframe
 from server.services.history_requests import INSTANT
 from server.store.expiry_metrics import MetricsBucket
-from server.store.option_minutes import MeanBucket, OptionMinuteStore, PriceBucket
+from server.store.option_minutes import InterestBucket, MeanBucket, OptionMinuteStore, PriceBucket
 from server.store.records import to_nanoseconds
 from server.store.windows import Cut, windows_between
 from strikeline.v1 import option_pb2 as pb
 
-Bucket = TypeVar("Bucket", MeanBucket, PriceBucket)
+Bucket = TypeVar("Bucket", InterestBucket, MeanBucket, PriceBucket)
 Sides = tuple[FloatArray, FloatArray]
 """Calls and puts, each (buckets, strikes); NaN is absent."""
 
@@ -85,9 +85,9 @@ class MoneynessValues:
         if indicator in _MEANS:
             means = await self._minutes.means(numbers, cut, _MEANS[indicator])
             return grid.fill(means, lambda row: row.mean)
-        prices = await self._minutes.prices(numbers, cut)
         if indicator in _LEVELS:
-            return await self._carried(grid, prices)
+            return await self._carried(grid, await self._minutes.open_interest(numbers, cut))
+        prices = await self._minutes.prices(numbers, cut)
         if indicator == pb.OPTION_INDICATOR_VOLUME:
             return grid.fill(prices, lambda row: row.volume)
         closes = grid.fill(prices, lambda row: row.close)
@@ -97,7 +97,7 @@ class MoneynessValues:
         volatility = grid.fill(means, lambda row: row.volatility)
         return _compared(ladder, buckets, closes, volatility, percent=indicator == pb.OPTION_INDICATOR_PREMIUM_PCT)
 
-    async def _carried(self, grid: _Grid, prices: Sequence[PriceBucket]) -> Sides:
+    async def _carried(self, grid: _Grid, known: Sequence[InterestBucket]) -> Sides:
         """Open interest, which stays what it was until it changes, from the day's beginning on."""
         first = grid.times[0]
         day = exchange_date(to_nanoseconds(first))
@@ -107,7 +107,7 @@ class MoneynessValues:
         for number, (_, level) in before.items():
             starts[grid.ladder.places[number]] = level
         days = np.array([exchange_date(to_nanoseconds(item)).toordinal() for item in grid.times], np.int64)
-        calls, puts = grid.fill(prices, lambda row: row.open_interest)
+        calls, puts = grid.fill(known, lambda row: row.open_interest)
         return carried(calls, starts[0], days), carried(puts, starts[1], days)
 
 

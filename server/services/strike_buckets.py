@@ -8,26 +8,35 @@ from datetime import datetime
 from typing import Final
 
 from server.domain.options.greeks import NAMES
+from server.services.interest_changes import Change, Changes
 from server.services.times import timestamp_of
 from server.store.bar_series import Bar
 from server.store.option_minutes import SAMPLED, OptionBucket, Sampled
 from strikeline.v1 import option_history_pb2 as pb
 from strikeline.v1 import option_pb2
 
-Change = tuple[float, float]
-"""Absolute and in per cent; NaN is absent."""
-
 _FIELDS: Final = {name: "implied_volatility" if name == "volatility" else name for name in SAMPLED}
 
 
 @dataclass(frozen=True)
 class SideBucket:
-    """One option: its bar (None: not traded) with changes of open interest, and its figures (None: not valued)."""
+    """One option: its bar (None: not traded), its figures (None: not valued), and changes of its open interest."""
 
     bar: Bar | None
-    by_day: Change | None
-    by_window: Change | None
     figures: OptionBucket | None
+    changes: Changes | None
+
+    @property
+    def open_interest(self) -> int | None:
+        """At the bucket's end, units."""
+        return open_interest_of(self.bar, self.figures)
+
+
+def open_interest_of(bar: Bar | None, figures: OptionBucket | None) -> int | None:
+    """Open interest at a bucket's end by the figures, which know it without a trade, else by the bar."""
+    if figures is not None and figures.open_interest is not None:
+        return figures.open_interest
+    return None if bar is None else bar.open_interest
 
 
 def strike_bucket(time: datetime, call: SideBucket | None, put: SideBucket | None) -> pb.StrikeBucket:
@@ -49,10 +58,11 @@ def _option(side: SideBucket) -> pb.OptionBucket:
     message = pb.OptionBucket()
     if side.bar is not None:
         _set_prices(message, side.bar)
-    if side.by_day is not None:
-        _set_change(message, "oi_change", side.by_day)
-    if side.by_window is not None:
-        _set_change(message, "window_oi_change", side.by_window)
+    if side.open_interest is not None:
+        message.open_interest = side.open_interest
+    if side.changes is not None:
+        _set_change(message, "oi_change", side.changes.by_day)
+        _set_change(message, "window_oi_change", side.changes.by_window)
     if side.figures is not None:
         _set_figures(message, side.figures)
     return message
@@ -63,8 +73,6 @@ def _set_prices(message: pb.OptionBucket, bar: Bar) -> None:
     message.partial = bar.partial
     if bar.volume is not None:
         message.volume = bar.volume
-    if bar.open_interest is not None:
-        message.open_interest = bar.open_interest
 
 
 def _set_change(message: pb.OptionBucket, name: str, change: Change) -> None:

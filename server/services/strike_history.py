@@ -6,26 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Final, cast
 
-import numpy as np
-
-from server.domain.calendar import MarketCalendar, exchange_date
+from server.domain.calendar import MarketCalendar
 from server.domain.errors import FieldViolation, NotFound
 from server.domain.instruments import Instrument, InstrumentKind
-from server.domain.options.open_interest import (
-    OpenInterestChange,
-    open_interest_change,
-    previous_close,
-    window_baseline,
-)
 from server.domain.timeframes import Timeframe
 from server.services.history_requests import INSTANT, HistorySources, Span
+from server.services.interest_changes import InterestChanges
 from server.services.listed_expiries import symbol_of
 from server.services.market_data_service import timeframe_of
 from server.services.requests import SERIES_SIZE, page_size
-from server.services.strike_buckets import SideBucket, strike_bucket
+from server.services.strike_buckets import SideBucket, open_interest_of, strike_bucket
 from server.store.bar_series import Bar, BarQuery
 from server.store.bars import BarStore
 from server.store.option_minutes import OptionBucket, OptionMinuteStore
@@ -33,10 +25,7 @@ from server.store.paging import cut, decode_token, encode_token
 from server.store.records import to_datetime, to_nanoseconds
 from strikeline.v1 import option_history_pb2 as pb
 
-_DAY: Final = Timeframe.parse("1day")
 _WINDOW: Final = timedelta(hours=1)
-_LONGEST_BREAK: Final = timedelta(days=14)
-"""No two trading days in a row are further apart."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +45,7 @@ class StrikeHistory:
         self._sources = sources
         self._bars = bars
         self._minutes = minutes
+        self._changes = InterestChanges(minutes)
 
     async def list_strike_history(self, request: pb.ListStrikeHistoryRequest) -> pb.ListStrikeHistoryResponse:
         """Buckets in ascending order. Raises NotFound for an underlying, expiry or strike that is not on record."""
@@ -110,10 +100,28 @@ class StrikeHistory:
         times, last = cut(sorted(known), query.size)
         found: dict[InstrumentKind, Mapping[datetime, SideBucket]] = {kind: {} for kind in InstrumentKind}
         for kind, item in sides.items():
-            wanted = [bar for bar in bars[kind] if times and bar.open_time <= times[-1]]
-            changes = await self._changes(item, query, wanted)
-            found[kind] = _merged(wanted, changes, figures[kind])
+            own = {bar.open_time: bar for bar in bars[kind]}
+            found[kind] = await self._side(item, query, times, own, figures[kind])
         return times, last, found
+
+    async def _side(
+        self,
+        item: Instrument,
+        query: _Query,
+        times: Sequence[datetime],
+        bars: Mapping[datetime, Bar],
+        figures: Mapping[datetime, OptionBucket],
+    ) -> Mapping[datetime, SideBucket]:
+        known = [time for time in times if time in bars or time in figures]
+        levels = {time: open_interest_of(bars.get(time), figures.get(time)) for time in known}
+        changes = await self._changes.of(
+            item.instrument_id,
+            query.timeframe,
+            query.calendar,
+            {time: level for time, level in levels.items() if level is not None},
+            query.window,
+        )
+        return {time: SideBucket(bars.get(time), figures.get(time), changes.get(time)) for time in known}
 
     async def _bars_of(self, item: Instrument, query: _Query) -> Sequence[Bar]:
         asked = BarQuery(
@@ -124,76 +132,6 @@ class StrikeHistory:
             market_time=query.market_time,
         )
         return (await self._bars.list_bars(asked, query.calendar, query.size + 1)).items
-
-    async def _changes(
-        self, item: Instrument, query: _Query, bars: Sequence[Bar]
-    ) -> tuple[OpenInterestChange, OpenInterestChange]:
-        """Of each bar against the close of the trading day before, and against the bar a window before."""
-        now = _open_interest(bars)
-        if not len(now):
-            nothing = open_interest_change(now, now)
-            return nothing, nothing
-        closes = await self._closes(item, query, bars)
-        days = [exchange_date(to_nanoseconds(bar.open_time)) for bar in bars]
-        by_day = {day: previous_close(closes, query.calendar, day) for day in set(days)}
-        before = await self._before(item, query, bars[0].open_time)
-        times = np.array([to_nanoseconds(bar.open_time) for bar in (*before, *bars)], np.int64)
-        levels = np.concatenate((_open_interest(before), now))
-        window = query.window // timedelta(microseconds=1) * 1_000
-        baselines = [window_baseline(times, levels, int(time), window) for time in times[len(before) :]]
-        return open_interest_change(now, [by_day[day] for day in days]), open_interest_change(now, baselines)
-
-    async def _closes(self, item: Instrument, query: _Query, bars: Sequence[Bar]) -> Mapping[date, float]:
-        """Open interest at the close of each day around the bars that has one."""
-        span = BarQuery(
-            instrument_id=item.instrument_id,
-            timeframe=_DAY,
-            start=bars[0].open_time - _LONGEST_BREAK,
-            end=bars[-1].open_time + INSTANT,
-        )
-        days = await self._bars.list_bars(span, query.calendar, len(bars) + _LONGEST_BREAK.days)
-        return MappingProxyType(
-            {
-                exchange_date(to_nanoseconds(day.open_time)): float(day.open_interest)
-                for day in days.items
-                if day.open_interest is not None
-            }
-        )
-
-    async def _before(self, item: Instrument, query: _Query, first: datetime) -> Sequence[Bar]:
-        """Bars of the window before the page, and the last one before that."""
-        edge = first - query.window + INSTANT
-
-        async def read(start: datetime, end: datetime, limit: int, *, ascending: bool) -> Sequence[Bar]:
-            asked = BarQuery(
-                instrument_id=item.instrument_id,
-                timeframe=query.timeframe,
-                start=start,
-                end=end,
-                ascending=ascending,
-            )
-            return (await self._bars.list_bars(asked, query.calendar, limit)).items
-
-        earlier = await read(first - query.window - _LONGEST_BREAK, edge, 1, ascending=False)
-        return (*earlier, *await read(edge, first, 24 * 60, ascending=True))
-
-
-def _open_interest(bars: Sequence[Bar]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.array([np.nan if bar.open_interest is None else bar.open_interest for bar in bars], np.float64)
-
-
-def _merged(
-    bars: Sequence[Bar],
-    changes: tuple[OpenInterestChange, OpenInterestChange],
-    figures: Mapping[datetime, OptionBucket],
-) -> Mapping[datetime, SideBucket]:
-    found = {time: SideBucket(None, None, None, bucket) for time, bucket in figures.items()}
-    by_day, by_window = (
-        list(zip(change.absolute.tolist(), change.percent.tolist(), strict=True)) for change in changes
-    )
-    for bar, day, window in zip(bars, by_day, by_window, strict=True):
-        found[bar.open_time] = SideBucket(bar, day, window, figures.get(bar.open_time))
-    return found
 
 
 def _unlisted(symbol: str, expiry: date, strike: float) -> NotFound:

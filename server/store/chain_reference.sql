@@ -18,14 +18,19 @@ WHERE expiry IS NULL AND (kind = 'INDEX' AND underlying = ANY ($1::text[]) OR ke
 ORDER BY instrument_id;
 
 -- name: last_open_interest
--- The newest bar of each instrument within [$2, $3) that tells open interest.
+-- The newest open interest of each instrument within [$2, $3), by the minutes of its chain, which know it without a trade,
+-- or by its bars.
 SELECT wanted.instrument_id, newest.open_interest
 FROM unnest($1::integer[]) AS wanted (instrument_id)
 CROSS JOIN LATERAL (
-    SELECT bar.open_interest FROM bars_1m bar
-    WHERE bar.instrument_id = wanted.instrument_id AND bar.open_time >= $2 AND bar.open_time < $3
-      AND bar.open_interest IS NOT NULL
-    ORDER BY bar.open_time DESC LIMIT 1
+    (SELECT open_time, open_interest, 1 AS rank FROM option_minutes
+     WHERE instrument_id = wanted.instrument_id AND open_time >= $2 AND open_time < $3 AND open_interest IS NOT NULL
+     ORDER BY open_time DESC LIMIT 1)
+    UNION ALL
+    (SELECT open_time, open_interest, 2 FROM bars_1m
+     WHERE instrument_id = wanted.instrument_id AND open_time >= $2 AND open_time < $3 AND open_interest IS NOT NULL
+     ORDER BY open_time DESC LIMIT 1)
+    ORDER BY open_time DESC, rank LIMIT 1
 ) AS newest;
 
 -- name: last_daily_open_interest

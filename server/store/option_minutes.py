@@ -12,10 +12,11 @@ import numpy as np
 
 from server.domain.calendar import MarketCalendar
 from server.domain.options.greeks import NAMES
+from server.domain.prices import ABSENT
 from server.domain.timeframes import Timeframe
 from server.store.database import Database, Row, Transaction
 from server.store.expiry_metrics import ExpiryMinute, save_metrics
-from server.store.records import Records, to_datetime
+from server.store.records import Records, to_datetime, to_nullable
 from server.store.rollups import mark_dirty
 from server.store.statements import Statements
 from server.store.windows import Cut, cuts
@@ -26,6 +27,11 @@ _AT_ONCE: Final = 2_000
 
 SAMPLED: Final = ("volatility", *NAMES[:5])
 """Figures that are summed over the valuations of a minute."""
+_FIGURES: Final = (
+    *(f"{name}_sum" for name in SAMPLED),
+    *(f"{name}_count" for name in SAMPLED),
+    *(f"{name}_last" for name in ("volatility", *NAMES)),
+)
 _BOOK: Final = ("spread", "spread_pct", "imbalance_pct", "pressure", "microprice")
 
 
@@ -51,7 +57,8 @@ class Sampled:
 class OptionBucket:
     """Figures of one contract over one length of time.
 
-    `samples` is how often its chain was valued. `spot` and `forward` are those of the last valuation. `sampled` is by
+    `samples` is how often its chain was valued. `spot` and `forward` are those of the last valuation. `open_interest`
+    is the last known, units, also of a contract that did not trade. `sampled` is by
     name of `SAMPLED`, `second_order` the last valid ones by name. `book` is by name, of the newest order book; empty
     without one.
     """
@@ -61,6 +68,7 @@ class OptionBucket:
     samples: int
     spot: float | None
     forward: float | None
+    open_interest: int | None
     sampled: Mapping[str, Sampled]
     second_order: Mapping[str, float | None]
     book: Mapping[str, float]
@@ -79,13 +87,21 @@ class MeanBucket:
 
 @dataclass(frozen=True)
 class PriceBucket:
-    """Close in rupees, volume and open interest in units of one contract over one length of time."""
+    """Close in rupees and volume in units of one contract over one length of time."""
 
     instrument_id: int
     open_time: datetime
     close: float
     volume: int | None
-    open_interest: int | None
+
+
+@dataclass(frozen=True)
+class InterestBucket:
+    """The last known open interest, units, of one contract over one length of time."""
+
+    instrument_id: int
+    open_time: datetime
+    open_interest: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,12 +177,22 @@ class OptionMinuteStore:
         ]
 
     async def prices(self, instrument_ids: Sequence[int], cut: Cut) -> list[PriceBucket]:
-        """Prices and open interest of many contracts, in no order; only lengths of time in which they traded."""
+        """Prices of many contracts, in no order; only lengths of time in which they traded."""
         rows = await self._fetch("prices", cut, instrument_ids)
-        return [
-            PriceBucket(row["instrument_id"], row["open_time"], row["close"], row["volume"], row["open_interest"])
-            for row in rows
-        ]
+        return [PriceBucket(row["instrument_id"], row["open_time"], row["close"], row["volume"]) for row in rows]
+
+    async def open_interest(self, instrument_ids: Sequence[int], cut: Cut) -> list[InterestBucket]:
+        """Open interest of many contracts, in no order, traded or not."""
+        rows = await self._fetch("open_interest", cut, instrument_ids)
+        return [InterestBucket(row["instrument_id"], row["open_time"], row["open_interest"]) for row in rows]
+
+    async def closing_open_interest(
+        self, instrument_id: int, days: Sequence[tuple[datetime, datetime]]
+    ) -> dict[datetime, int]:
+        """The last known open interest within each of the days, [begin, end), by its begin; those without left out."""
+        columns = [list(column) for column in zip(*days, strict=True)] if days else [[], []]
+        rows = await self._database.fetch(_SQL["closing_open_interest"], instrument_id, *columns)
+        return {days[row["position"] - 1][0]: row["open_interest"] for row in rows}
 
     async def open_interest_before(
         self, instrument_ids: Sequence[int], start: datetime, end: datetime
@@ -194,26 +220,28 @@ class OptionMinuteStore:
 
 
 def _columns(minutes: Sequence[ChainMinute]) -> list[list[object]]:
-    """The parameters of `save`: contracts that were valued or had an order book, all minutes one after the other."""
-    columns: list[list[object]] = [[] for _ in range(5 + 2 * len(SAMPLED) + 1 + len(NAMES) + len(_BOOK) + 1)]
+    """The parameters of `save`: contracts of which anything is known, all minutes one after the other."""
+    columns: list[list[object]] = [[] for _ in range(6 + 2 * len(SAMPLED) + 1 + len(NAMES) + len(_BOOK) + 1)]
     for minute in minutes:
         opened = to_datetime(minute.open_time)
         forward = None if minute.forward is None else minute.forward.price
         for side in ("call", "put"):
             rows = minute.rows[side]
-            rows = rows[(rows["instrument"] > 0) & ((rows["samples"] > 0) | ~np.isnan(rows["book"]["spread"]))]
-            same: list[list[object]] = [[value] * len(rows) for value in (opened, minute.spot, forward)]
-            own = [rows[name].tolist() for name in _names()] + [
-                rows["book"][name].tolist() for name in (*_BOOK, "score")
-            ]
-            for column, values in zip(columns, [own[0], same[0], own[1], *same[1:], *own[2:]], strict=True):
+            known = (rows["samples"] > 0) | (rows["open_interest"] != ABSENT) | ~np.isnan(rows["book"]["spread"])
+            rows = rows[(rows["instrument"] > 0) & known]
+            parts = (
+                rows["instrument"].tolist(),
+                [opened] * len(rows),
+                rows["samples"].tolist(),
+                [minute.spot] * len(rows),
+                [forward] * len(rows),
+                to_nullable(rows["open_interest"]),
+                *(rows[name].tolist() for name in _FIGURES),
+                *(rows["book"][name].tolist() for name in (*_BOOK, "score")),
+            )
+            for column, values in zip(columns, parts, strict=True):
                 column.extend(values)
     return columns
-
-
-def _names() -> tuple[str, ...]:
-    sums, counts = (f"{name}_sum" for name in SAMPLED), (f"{name}_count" for name in SAMPLED)
-    return ("instrument", "samples", *sums, *counts, *(f"{name}_last" for name in ("volatility", *NAMES)))
 
 
 def _samples(rows: Records) -> int:
@@ -233,6 +261,7 @@ def _bucket(row: Row, *, closed: bool) -> OptionBucket:
         samples=row["samples"],
         spot=row["spot"],
         forward=row["forward"],
+        open_interest=row["open_interest"],
         sampled=MappingProxyType(sampled),
         second_order=MappingProxyType({name: row[name] for name in NAMES[5:]}),
         book=MappingProxyType(book),

@@ -4,13 +4,13 @@
 -- Of two versions of a minute the one with more samples stays: a replay of the same ticks has as many and changes
 -- nothing, a run that began or ended within the minute has fewer.
 INSERT INTO option_minutes AS known (
-    instrument_id, open_time, samples, spot, forward,
+    instrument_id, open_time, samples, spot, forward, open_interest,
     volatility_sum, delta_sum, gamma_sum, theta_sum, vega_sum, rho_sum,
     volatility_count, delta_count, gamma_count, theta_count, vega_count, rho_count,
     volatility, delta, gamma, theta, vega, rho, vanna, vomma, charm, speed, zomma, colour,
     spread, spread_pct, imbalance_pct, pressure, microprice, liquidity_score)
 SELECT DISTINCT ON (instrument_id, open_time)
-    instrument_id, open_time, samples, nullif(spot, 'NaN'), nullif(forward, 'NaN'),
+    instrument_id, open_time, samples, nullif(spot, 'NaN'), nullif(forward, 'NaN'), open_interest,
     volatility_sum, delta_sum, gamma_sum, theta_sum, vega_sum, rho_sum,
     volatility_count, delta_count, gamma_count, theta_count, vega_count, rho_count,
     nullif(volatility, 'NaN'), nullif(delta, 'NaN'), nullif(gamma, 'NaN'), nullif(theta, 'NaN'), nullif(vega, 'NaN'),
@@ -18,13 +18,13 @@ SELECT DISTINCT ON (instrument_id, open_time)
     nullif(zomma, 'NaN'), nullif(colour, 'NaN'),
     nullif(spread, 'NaN'), nullif(spread_pct, 'NaN'), nullif(imbalance_pct, 'NaN'), nullif(pressure, 'NaN'),
     nullif(microprice, 'NaN'), nullif(liquidity_score, 'NaN')
-FROM unnest($1::integer[], $2::timestamptz[], $3::integer[], $4::float8[], $5::float8[],
-            $6::float8[], $7::float8[], $8::float8[], $9::float8[], $10::float8[], $11::float8[],
-            $12::integer[], $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[],
-            $18::float8[], $19::float8[], $20::float8[], $21::float8[], $22::float8[], $23::float8[], $24::float8[],
-            $25::float8[], $26::float8[], $27::float8[], $28::float8[], $29::float8[],
-            $30::float8[], $31::float8[], $32::float8[], $33::float8[], $34::float8[], $35::float8[])
-     AS given (instrument_id, open_time, samples, spot, forward,
+FROM unnest($1::integer[], $2::timestamptz[], $3::integer[], $4::float8[], $5::float8[], $6::bigint[],
+            $7::float8[], $8::float8[], $9::float8[], $10::float8[], $11::float8[], $12::float8[],
+            $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::integer[],
+            $19::float8[], $20::float8[], $21::float8[], $22::float8[], $23::float8[], $24::float8[], $25::float8[],
+            $26::float8[], $27::float8[], $28::float8[], $29::float8[], $30::float8[],
+            $31::float8[], $32::float8[], $33::float8[], $34::float8[], $35::float8[], $36::float8[])
+     AS given (instrument_id, open_time, samples, spot, forward, open_interest,
                volatility_sum, delta_sum, gamma_sum, theta_sum, vega_sum, rho_sum,
                volatility_count, delta_count, gamma_count, theta_count, vega_count, rho_count,
                volatility, delta, gamma, theta, vega, rho, vanna, vomma, charm, speed, zomma, colour,
@@ -32,6 +32,7 @@ FROM unnest($1::integer[], $2::timestamptz[], $3::integer[], $4::float8[], $5::f
 ORDER BY instrument_id, open_time, samples DESC, volatility_count DESC, volatility_sum DESC
 ON CONFLICT (instrument_id, open_time) DO UPDATE SET
     samples = excluded.samples, spot = excluded.spot, forward = excluded.forward,
+    open_interest = excluded.open_interest,
     volatility_sum = excluded.volatility_sum, delta_sum = excluded.delta_sum, gamma_sum = excluded.gamma_sum,
     theta_sum = excluded.theta_sum, vega_sum = excluded.vega_sum, rho_sum = excluded.rho_sum,
     volatility_count = excluded.volatility_count, delta_count = excluded.delta_count,
@@ -70,6 +71,7 @@ SELECT piece.instrument_id,
             ELSE time_bucket($6::interval, piece.open_time, session.origin) END AS open_time,
        sum(piece.samples)::integer AS samples, last(piece.spot, piece.open_time) AS spot,
        last(piece.forward, piece.open_time) AS forward,
+       last(open_interest, piece.open_time) FILTER (WHERE open_interest IS NOT NULL) AS open_interest,
        sum(volatility_sum) AS volatility_sum, sum(delta_sum) AS delta_sum, sum(gamma_sum) AS gamma_sum,
        sum(theta_sum) AS theta_sum, sum(vega_sum) AS vega_sum, sum(rho_sum) AS rho_sum,
        sum(volatility_count)::integer AS volatility_count, sum(delta_count)::integer AS delta_count,
@@ -120,12 +122,11 @@ WHERE piece.resolution = $1 AND piece.instrument_id = ANY ($2::integer[])
 GROUP BY 1, 2;
 
 -- name: prices
--- Close, volume and open interest of many contracts; otherwise as above.
+-- Close and volume of many contracts; otherwise as above.
 SELECT piece.instrument_id,
        CASE WHEN $6::interval IS NULL THEN session.origin
             ELSE time_bucket($6::interval, piece.open_time, session.origin) END AS open_time,
-       last(piece.close, piece.open_time) AS close, sum(piece.volume)::bigint AS volume,
-       last(piece.open_interest, piece.open_time) FILTER (WHERE piece.open_interest IS NOT NULL) AS open_interest
+       last(piece.close, piece.open_time) AS close, sum(piece.volume)::bigint AS volume
 FROM bars_series piece
 JOIN unnest($3::timestamptz[], $4::timestamptz[], $5::timestamptz[]) AS session (opens, closes, origin)
   ON piece.open_time >= session.opens AND piece.open_time < session.closes
@@ -133,15 +134,67 @@ WHERE piece.resolution = $1 AND piece.instrument_id = ANY ($2::integer[])
   AND piece.open_time >= $7 AND piece.open_time < $8
 GROUP BY 1, 2;
 
+-- name: open_interest
+-- The last known open interest of many contracts, by figures, which know it without a trade, or by bars; otherwise as
+-- above.
+SELECT piece.instrument_id,
+       CASE WHEN $6::interval IS NULL THEN session.origin
+            ELSE time_bucket($6::interval, piece.open_time, session.origin) END AS open_time,
+       last(piece.open_interest, piece.open_time + piece.rank) AS open_interest
+FROM (
+    SELECT instrument_id, open_time, open_interest, INTERVAL '1 microsecond' AS rank FROM option_minutes_series
+    WHERE resolution = $1 AND instrument_id = ANY ($2::integer[]) AND open_time >= $7 AND open_time < $8
+      AND open_interest IS NOT NULL
+    UNION ALL
+    SELECT instrument_id, open_time, open_interest, INTERVAL '0' FROM bars_series
+    WHERE resolution = $1 AND instrument_id = ANY ($2::integer[]) AND open_time >= $7 AND open_time < $8
+      AND open_interest IS NOT NULL
+) AS piece
+JOIN unnest($3::timestamptz[], $4::timestamptz[], $5::timestamptz[]) AS session (opens, closes, origin)
+  ON piece.open_time >= session.opens AND piece.open_time < session.closes
+GROUP BY 1, 2;
+
 -- name: open_interest_before
--- The last known open interest of each contract in [$2, $3); contracts without one are left out.
-SELECT contract.instrument_id, bar.open_time, bar.open_interest
+-- The last known open interest of each contract in [$2, $3), by its minutes or bars; contracts without are left out.
+SELECT contract.instrument_id, newest.open_time, newest.open_interest
 FROM unnest($1::integer[]) AS contract (instrument_id)
 CROSS JOIN LATERAL (
-    SELECT open_time, open_interest FROM bars_1m
-    WHERE instrument_id = contract.instrument_id AND open_time >= $2 AND open_time < $3 AND open_interest IS NOT NULL
+    (SELECT open_time, open_interest, 1 AS rank FROM option_minutes
+     WHERE instrument_id = contract.instrument_id AND open_time >= $2 AND open_time < $3 AND open_interest IS NOT NULL
+     ORDER BY open_time DESC LIMIT 1)
+    UNION ALL
+    (SELECT open_time, open_interest, 2 FROM bars_1m
+     WHERE instrument_id = contract.instrument_id AND open_time >= $2 AND open_time < $3 AND open_interest IS NOT NULL
+     ORDER BY open_time DESC LIMIT 1)
+    ORDER BY open_time DESC, rank LIMIT 1
+) AS newest;
+
+-- name: closing_open_interest
+-- The last known open interest of contract $1 within each of the days that begin at $2 and end before $3: by minutes or
+-- bars, else by what outlives minutes, else by a recorded daily bar. Days without are left out.
+SELECT day.position, coalesce(newest.open_interest, quarter.open_interest, daily.open_interest) AS open_interest
+FROM unnest($2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS day (start, finish, position)
+LEFT JOIN LATERAL (
+    (SELECT open_time, open_interest, 1 AS rank FROM option_minutes
+     WHERE instrument_id = $1 AND open_time >= day.start AND open_time < day.finish AND open_interest IS NOT NULL
+     ORDER BY open_time DESC LIMIT 1)
+    UNION ALL
+    (SELECT open_time, open_interest, 2 FROM bars_1m
+     WHERE instrument_id = $1 AND open_time >= day.start AND open_time < day.finish AND open_interest IS NOT NULL
+     ORDER BY open_time DESC LIMIT 1)
+    ORDER BY open_time DESC, rank LIMIT 1
+) AS newest ON true
+LEFT JOIN LATERAL (
+    SELECT open_interest FROM option_minutes_15m
+    WHERE instrument_id = $1 AND open_time >= day.start AND open_time < day.finish AND open_interest IS NOT NULL
     ORDER BY open_time DESC LIMIT 1
-) AS bar;
+) AS quarter ON newest.open_interest IS NULL
+LEFT JOIN LATERAL (
+    SELECT open_interest FROM bars_stored
+    WHERE instrument_id = $1 AND timeframe = '1day' AND open_time >= day.start AND open_time < day.finish
+    ORDER BY open_time DESC LIMIT 1
+) AS daily ON newest.open_interest IS NULL AND quarter.open_interest IS NULL
+WHERE coalesce(newest.open_interest, quarter.open_interest, daily.open_interest) IS NOT NULL;
 
 -- name: at
 -- The newest minute of a contract that is valued and begins in [$2, $3).

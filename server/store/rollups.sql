@@ -77,6 +77,7 @@ INSERT INTO option_minutes_5m
 SELECT * FROM rolled_option_minutes($1::timestamptz[], INTERVAL '5 minutes')
 ON CONFLICT (instrument_id, open_time) DO UPDATE SET
     samples = excluded.samples, spot = excluded.spot, forward = excluded.forward,
+    open_interest = excluded.open_interest,
     volatility_sum = excluded.volatility_sum, delta_sum = excluded.delta_sum, gamma_sum = excluded.gamma_sum,
     theta_sum = excluded.theta_sum, vega_sum = excluded.vega_sum, rho_sum = excluded.rho_sum,
     volatility_count = excluded.volatility_count, delta_count = excluded.delta_count,
@@ -93,6 +94,7 @@ INSERT INTO option_minutes_15m
 SELECT * FROM rolled_option_minutes($1::timestamptz[], INTERVAL '15 minutes')
 ON CONFLICT (instrument_id, open_time) DO UPDATE SET
     samples = excluded.samples, spot = excluded.spot, forward = excluded.forward,
+    open_interest = excluded.open_interest,
     volatility_sum = excluded.volatility_sum, delta_sum = excluded.delta_sum, gamma_sum = excluded.gamma_sum,
     theta_sum = excluded.theta_sum, vega_sum = excluded.vega_sum, rho_sum = excluded.rho_sum,
     volatility_count = excluded.volatility_count, delta_count = excluded.delta_count,

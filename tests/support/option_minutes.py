@@ -22,15 +22,15 @@ NO_METRICS = ExpiryMetrics(
 SAMPLED = ("volatility", *NAMES[:5])
 
 
-def contract(instrument: int, samples: int, **figures: float) -> np.ndarray:
+def contract(instrument: int, samples: int, *, open_interest: int = ABSENT, **figures: float) -> np.ndarray:
     """A contract whose every sample had these figures (volatility or Greeks by name); other figures are absent.
 
     `spread` and the like make an order book.
     """
     row = np.zeros(1, MINUTE_CONTRACT)
     row["instrument"], row["samples"] = instrument, samples
-    for name in ("close", "volume", "open_interest"):
-        row[name] = ABSENT
+    row["close"] = row["volume"] = ABSENT
+    row["open_interest"] = open_interest
     for name in ("volatility", *NAMES):
         value = figures.get(name, np.nan)
         row[f"{name}_last"] = value

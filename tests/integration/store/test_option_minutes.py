@@ -163,7 +163,37 @@ async def test_prices_of_many_contracts(worker_db, store, calendar):
             row["cumulative_before"] = 0 if total == 75 else 75
             await BarStore(worker_db).merge_bars(transaction, row)
     (found,) = await store.prices([CALL, PUT], cut_of(calendar, "5min"))
-    assert (found.close, found.volume, found.open_interest) == (99.05, 225, 450)
+    assert (found.close, found.volume) == (99.05, 225)
+
+
+async def test_open_interest_is_known_without_a_trade(worker_db, store, calendar):
+    """The put did not trade; the call traded at 09:15 and its open interest changed again at 09:16."""
+    await save(
+        worker_db,
+        store,
+        minute("2025-11-10T09:16:00", strike(25_000, contract(CALL, 0, open_interest=120), contract(PUT, 1))),
+        minute("2025-11-10T09:17:00", strike(25_000, None, contract(PUT, 0, open_interest=75))),
+    )
+    async with worker_db.transaction() as transaction:
+        await BarStore(worker_db).merge_bars(
+            transaction, bar(CALL, "2025-11-10T09:15:00", (1, 1, 1, 1), open_interest=100)
+        )
+    at_minutes = await store.open_interest([CALL, PUT], cut_of(calendar, "1min"))
+    at_fives = await store.open_interest([CALL, PUT], cut_of(calendar, "5min"))
+    assert sorted((row.open_time.minute, row.open_interest) for row in at_minutes) == [(45, 100), (46, 120), (47, 75)]
+    assert {(row.instrument_id, row.open_interest) for row in at_fives} == {(CALL, 120), (PUT, 75)}
+
+
+async def test_the_last_open_interest_of_days(worker_db, store):
+    await save(worker_db, store, minute("2025-11-10T15:29:00", strike(25_000, contract(CALL, 0, open_interest=130))))
+    async with worker_db.transaction() as transaction:
+        for day, level in (("2025-11-07", 90), ("2025-11-10", 120)):
+            await BarStore(worker_db).merge_bars(
+                transaction, bar(CALL, f"{day}T15:28:00", (1, 1, 1, 1), open_interest=level)
+            )
+    starts = [utc(f"2025-11-{day}T00:00:00") for day in ("06", "07", "10")]
+    found = await store.closing_open_interest(CALL, [(start, start + timedelta(days=1)) for start in starts])
+    assert found == {starts[1]: 90, starts[2]: 130}
 
 
 async def test_metrics_of_a_bucket_are_its_last(worker_db, store, metrics, calendar):

@@ -96,12 +96,14 @@ HOT = [
     ("bars", "from_1m", ("7", *SESSION, "interval '3 minutes'"), "api"),
     ("bars", "from_5m", ("7", *SESSION, "interval '5 minutes'"), "api"),
     ("bars", "from_15m", ("7", *SESSION, "interval '1 hour'"), "api"),
+    ("newest_bars", "newest", ("ARRAY[7, 9]", NEXT, "ARRAY['5min', '1day']", f"ARRAY[{NEXT}, {DAY}]"), "api"),
     ("option_minutes", "extent", (CONTRACTS, DAY, NEXT), "api"),
     ("option_minutes", "at", ("7", DAY, NEXT), "api"),
     ("option_minutes", "open_interest_before", (CONTRACTS, DAY, NEXT), "api"),
+    ("option_minutes", "closing_open_interest", ("7", f"ARRAY[{DAY}]", f"ARRAY[{NEXT}]"), "api"),
     *(
         ("option_minutes", name, (length, CONTRACTS, *SESSION, "interval '30 minutes'", DAY, NEXT, "'delta'"), "api")
-        for name in ("figures", "means", "prices")
+        for name in ("figures", "means", "prices", "open_interest")
         for length in ("1", "5", "15")
     ),
     ("expiry_metrics", "extent", (*EXPIRY, DAY, NEXT), "api"),

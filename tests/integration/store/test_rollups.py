@@ -6,6 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from server.domain.prices import ABSENT
 from server.store.bars import BarStore
 from server.store.database import Database
 from server.store.option_minutes import OptionMinuteStore
@@ -24,11 +25,13 @@ DIRECT = """
 DIRECT_FIGURES = """
     SELECT instrument_id, time_bucket(%(length)s::interval, open_time), sum(samples)::integer, sum(delta_sum),
            sum(delta_count)::integer, last(delta, open_time) FILTER (WHERE delta IS NOT NULL),
-           last(spread, open_time) FILTER (WHERE spread IS NOT NULL), last(spot, open_time), count(*)::integer
+           last(spread, open_time) FILTER (WHERE spread IS NOT NULL), last(spot, open_time), count(*)::integer,
+           last(open_interest, open_time) FILTER (WHERE open_interest IS NOT NULL)
     FROM option_minutes GROUP BY 1, 2 ORDER BY 1, 2
 """
 ROLLED_FIGURES = """
-    SELECT instrument_id, open_time, samples, delta_sum, delta_count, delta, spread, spot, minutes FROM {} ORDER BY 1, 2
+    SELECT instrument_id, open_time, samples, delta_sum, delta_count, delta, spread, spot, minutes, open_interest
+    FROM {} ORDER BY 1, 2
 """
 DIRECT_METRICS = """
     SELECT DISTINCT ON (expiry, time_bucket(%(length)s::interval, open_time)) expiry,
@@ -110,7 +113,13 @@ async def test_figures_of_options_are_rolled_up_too(
             start + number * MINUTE,
             strike(
                 25_000,
-                contract(2, number % 4, delta=number / 64, **({"spread": number / 8} if number % 7 else {})),
+                contract(
+                    2,
+                    number % 4,
+                    open_interest=number if number % 3 else ABSENT,
+                    delta=number / 64,
+                    **({"spread": number / 8} if number % 7 else {}),
+                ),
                 contract(1, 2) if number % 2 else None,
             ),
             spot=25_000.0 + number,
@@ -137,10 +146,8 @@ async def test_prices_stand_beside_the_figures_of_the_same_time(
     await rollups.roll_up(100)
     with database.connect(database.api_url) as connection:
         for length in ("1m", "5m", "15m"):
-            joined = f"SELECT delta, open, high, low, close, volume, open_interest FROM option_bars_{length}"
-            bar_alone = (
-                f"SELECT 0.5, open, high, low, close, volume, open_interest FROM bars_{length} ORDER BY open_time"
-            )
+            joined = f"SELECT delta, open, high, low, close, volume FROM option_bars_{length}"
+            bar_alone = f"SELECT 0.5, open, high, low, close, volume FROM bars_{length} ORDER BY open_time"
             assert connection.execute(joined).fetchall() == [connection.execute(bar_alone).fetchone()]
 
 

@@ -7031,7 +7031,7 @@ class OptionBucket(betterproto2.Message):
 
     open_interest: "int | None" = betterproto2.field(6, betterproto2.TYPE_INT64, optional=True)
     """
-    Open interest at its end, units.
+    Open interest at its end, units; it may be known, and change, without a trade.
     """
 
     oi_change: "int | None" = betterproto2.field(7, betterproto2.TYPE_INT64, optional=True)
@@ -7402,7 +7402,7 @@ class OptionMoment(betterproto2.Message):
 
     open_interest: "int | None" = betterproto2.field(9, betterproto2.TYPE_INT64, optional=True)
     """
-    Open interest at the end of that minute, units. Absent likewise.
+    Open interest at the end of that minute, units. Absent when it was not known.
     """
 
     implied_volatility: "float | None" = betterproto2.field(10, betterproto2.TYPE_DOUBLE, optional=True)

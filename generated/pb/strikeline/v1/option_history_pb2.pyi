@@ -535,7 +535,7 @@ class OptionBucket(_message.Message):
     volume: _builtins.int
     """Units traded within it."""
     open_interest: _builtins.int
-    """Open interest at its end, units."""
+    """Open interest at its end, units; it may be known, and change, without a trade."""
     oi_change: _builtins.int
     """Change of that against the close of the trading day before, units. Absent when that day was not recorded."""
     oi_change_pct: _builtins.float
@@ -752,7 +752,7 @@ class OptionMoment(_message.Message):
     last_price: _builtins.float
     """Last price within that minute, rupees. Absent when the option was not traded in it: it was valued by an earlier price."""
     open_interest: _builtins.int
-    """Open interest at the end of that minute, units. Absent likewise."""
+    """Open interest at the end of that minute, units. Absent when it was not known."""
     implied_volatility: _builtins.float
     """Implied volatility, fraction a year."""
     @_builtins.property
