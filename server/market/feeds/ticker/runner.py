@@ -62,6 +62,7 @@ class Ticker:
         self._parts = parts
         self._timing = timing
         self._ticked_at = parts.clock.monotonic()
+        self._newest = 0
 
     async def run(self) -> None:
         """Runs until cancelled, or until log or master were away for too long, which raises Unavailable."""
@@ -104,6 +105,8 @@ class Ticker:
         parts = self._parts
         ticks, depths = ticks_of(placed), depths_of(placed)
         await self._known(ticks)
+        self._newest = max(self._newest, int(ticks["event_time"].max()))
+        self._follow_clock()
         parts.outages.heard(item.event_time for item in placed)
         await parts.writer.send(parts.directory.instruments(ticks), parts.directory.instruments(depths))
         self._ticked_at = parts.clock.monotonic()
@@ -130,7 +133,19 @@ class Ticker:
         if close is not None:
             await parts.writer.advance(close)
         elif parts.clock.monotonic() - parts.listener.heard_at < self._timing.stale_after or not self._in_session():
+            self._follow_clock()
             await parts.writer.beat()
+
+    def _follow_clock(self) -> None:
+        """Lets market time follow the clock within the newest second of a source that gives whole seconds.
+
+        Whatever waits for market time to pass would wait for the next second otherwise. Of a source that is behind
+        the clock, as a recording is, market time stays where its ticks are.
+        """
+        newest, now = self._newest, self._parts.clock.wall_ns()
+        if newest % NANOSECONDS == 0 and newest <= now < newest + self._timing.stale_after * NANOSECONDS:
+            passed = min(now, newest + NANOSECONDS - 1)
+            self._parts.writer.market_time = max(self._parts.writer.market_time, passed)
 
     def _in_session(self) -> bool:
         return self._parts.calendar.session_at(self._parts.clock.wall_ns()) is not None

@@ -148,6 +148,39 @@ async def test_ticks_are_numbered_by_their_arrival_so_that_numbers_grow_over_res
     assert second.ticks["row"][0] > first.ticks["row"][-1]
 
 
+async def test_market_time_follows_the_clock_within_a_second_that_the_source_does_not_divide():
+    feed = Feed(OPEN + 300_000_000)
+    feed.hear(quote(0))
+    await feed.ticker.turn()
+    await feed.clock.sleep(0.25)
+    feed.hear(quote(0, close=26_125))
+    await feed.ticker.turn()
+    await feed.clock.sleep(1.5)
+    await feed.ticker.turn()
+
+    times = [entry.market_time - OPEN for entry in feed.log.entries]
+    assert times == [300_000_000, 550_000_000, 999_999_999]
+
+
+@pytest.mark.parametrize("wall_ns", [OPEN - 10**9, OPEN + 5 * 10**9], ids=["ahead of the clock", "behind it"])
+async def test_market_time_of_other_sources_is_that_of_their_ticks(wall_ns: int):
+    feed = Feed(wall_ns)
+    feed.hear(quote(0))
+
+    await feed.ticker.turn()
+
+    assert feed.log.entries[0].market_time == OPEN
+
+
+async def test_a_source_that_divides_its_seconds_has_its_own_market_time():
+    feed = Feed(OPEN + 900_000_000)
+    feed.hear(encoded(polled(ts=OPEN_SECONDS + 0.5)))
+
+    await feed.ticker.turn()
+
+    assert feed.log.entries[0].market_time == OPEN + 500_000_000
+
+
 async def test_a_run_lives_while_its_publisher_does():
     feed = Feed(OPEN)
     feed.hear(quote(0))
