@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from server.store.market_log import OutputLog
 from server.store.redis import open_redis
@@ -29,50 +30,68 @@ class _Seen:
     behind: list[float] = field(default_factory=list)
     between: list[float] = field(default_factory=list)
 
+    def joined(self, other: _Seen) -> _Seen:
+        return _Seen(self.behind + other.behind, self.between + other.between)
+
 
 async def run(_: int, seconds: float) -> None:
-    """Prints how far chains are behind the market."""
+    """Prints how far chains are behind the market, and the processor time that the worker takes."""
     async with bench() as setting:
         await list_market(setting.database.worker_url)
         environment = {**setting.environment, "STRIKELINE_INSTANCE": "worker-1"}
         async with (
-            process(["-m", "server", "worker"], None, environment),
+            process(["-m", "server", "worker"], None, environment) as worker,
             option_feed(setting, RATE, BATCH_MS, seconds + WARM_UP + _PATIENCE),
             open_redis(setting.redis_url, timeout=5.0) as redis,
         ):
-            seen, states = await _watch(OutputLog(redis, setting.namespace, "chains:0"), seconds)
+            watched = _Watched(seconds, worker)
+            await watched.follow(OutputLog(redis, setting.namespace, "chains:0"))
+    indices, stocks = watched.seen[True], watched.seen[False]
+    states = (len(indices.behind) + len(stocks.behind)) / seconds
     show(
         f"Chains of {CONTRACTS:,} contracts at {RATE:,} ticks/s, {states:,.0f} chains a second, {seconds:.0f} s",
         [
-            *_figures("chains of indices", seen[True], INDEX_FLOOR),
-            *_figures("all chains", _joined(seen), FLOOR),
+            *_figures("chains of indices", indices, INDEX_FLOOR),
+            *_figures("all chains", indices.joined(stocks), FLOOR),
+            Figure("processor time of the worker, of one core", 100 * watched.processor_seconds / seconds, "%"),
         ],
     )
 
 
-async def _watch(log: OutputLog, seconds: float) -> tuple[dict[bool, _Seen], float]:
-    """Reads the chains log. -> what was seen of indices (True) and of stocks, and chains a second."""
-    watched, position = _Watched(), "0-0"
-    begun = end = 0.0
-    async with asyncio.timeout(seconds + WARM_UP + _PATIENCE):
-        while not begun or time.monotonic() < end:
-            entries = await log.read(position, 16, 200)
-            now = time.time_ns()
-            if entries and not begun:
-                begun = time.monotonic()
-                end = begun + WARM_UP + seconds
-            for entry_id, payload in entries:
-                position = entry_id
-                watched.take(ChainsEntry.FromString(payload), now, counts=time.monotonic() > begun + WARM_UP)
-    return watched.seen, sum(len(part.behind) for part in watched.seen.values()) / seconds
+def processor_seconds(pid: int) -> float:
+    """Processor time that a process has taken so far."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 class _Watched:
-    """What was seen of chains of indices (True) and of stocks."""
+    """What was seen of chains of indices (True) and of stocks, and how long the worker's processor was busy with it."""
 
-    def __init__(self) -> None:
-        self.seen: defaultdict[bool, _Seen] = defaultdict(_Seen)
+    def __init__(self, seconds: float, worker: int) -> None:
+        self.seen = {True: _Seen(), False: _Seen()}
+        self.processor_seconds = 0.0
+        self._seconds = seconds
+        self._worker = worker
         self._last: dict[tuple[str, str], int] = {}
+
+    async def follow(self, log: OutputLog) -> None:
+        """Reads the chains log: first what does not count, then for the seconds of the measurement."""
+        position = await self._read(log, "0-0", WARM_UP, counts=False)
+        before = processor_seconds(self._worker)
+        await self._read(log, position, self._seconds, counts=True)
+        self.processor_seconds = processor_seconds(self._worker) - before
+
+    async def _read(self, log: OutputLog, position: str, seconds: float, *, counts: bool) -> str:
+        """Reads for so long from the first entry on. -> where it has come to."""
+        end: float | None = None
+        async with asyncio.timeout(seconds + _PATIENCE):
+            while end is None or time.monotonic() < end:
+                entries = await log.read(position, 16, 200)
+                now = time.time_ns()
+                for entry_id, payload in entries:
+                    position, end = entry_id, end or time.monotonic() + seconds
+                    self.take(ChainsEntry.FromString(payload), now, counts=counts)
+        return position
 
     def take(self, entry: ChainsEntry, now: int, *, counts: bool) -> None:
         """An entry that could be read at a wall time. A chain is as old as its entry, and as it is older than that."""
@@ -91,10 +110,3 @@ def _figures(name: str, seen: _Seen, floor: float) -> list[Figure]:
         Figure(f"{name}, behind, P99", percentile(seen.behind, 0.99), "ms", floor=floor, lower_is_better=True),
         Figure(f"{name}, market time between two states, P99", percentile(seen.between, 0.99), "ms"),
     ]
-
-
-def _joined(seen: dict[bool, _Seen]) -> _Seen:
-    return _Seen(
-        [value for part in seen.values() for value in part.behind],
-        [value for part in seen.values() for value in part.between],
-    )

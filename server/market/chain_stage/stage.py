@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ from server.market.telemetry import Meter, NoMeter
 from server.store.database import Transaction
 from strikeline.internal.v1.log_pb2 import ChainKey, ChainsEntry, ChainState
 
-_LAYOUT = repr([QUOTE.descr, BOOK.descr, GATHERED.descr, CHAIN_ROW.descr, SAVED]).encode()
+_LAYOUT = sha256(repr([QUOTE.descr, BOOK.descr, GATHERED.descr, CHAIN_ROW.descr, SAVED]).encode()).digest()
 """The columns of a checkpoint's records: another version's are not read."""
 
 _MINUTES_AT_ONCE = 40
