@@ -161,8 +161,8 @@ class Intake:
             self.book.end_run(entry.run)
 
     def _log_skipped(self, place: EntryId, market_time: int = 0) -> None:
-        for topic in (self.ticks, *self._depths.values()):
-            topic.channel.append((place,), market_time, None)
+        for channel in (self.ticks.channel, *(topic.channel for topic in self._depths.values())):
+            channel.append((place,), market_time, None)
 
     async def _bars_entry(self, slot: int, place: EntryId, payloads: tuple[bytes, ...]) -> None:
         entry = log_pb2.BarsEntry.FromString(payloads[0])
