@@ -165,3 +165,32 @@ async def test_the_publisher_is_told_what_to_publish(redis: RedisClient, operato
     assert (created["event_type"], created["instrument_token"]) == ("subscription_created", 12_345_858)
     assert created["metadata"]["tradingsymbol"] == "NIFTY25D0226000CE"
     assert removed["event_type"] == "subscription_removed"
+
+
+async def test_options_become_a_valued_chain_and_its_minutes(
+    redis: RedisClient, operator: Http, module_database: TestDatabase
+):
+    for second in (1_200, 1_230, 1_260, 1_320):
+        await publish(redis, "underlying", encoded(polled(close=26_100, ts=OPEN_SECONDS + second)))
+        for side, price in (("CE", 160.0), ("PE", 55.0)):
+            message = option(tradingsymbol=f"NIFTY25D0226000{side}", type=side, price=price, ts=OPEN_SECONDS + second)
+            await publish(redis, "options", encoded(message))
+
+    async def valued() -> list[dict[str, object]]:
+        answer = await operator.client.get("/v1/options/NIFTY/chain", params={"expiry": "2025-12-02"})
+        rows = answer.json().get("rows", []) if answer.status_code == 200 else []
+        return [row for row in rows if "impliedVolatility" in row["call"] and "impliedVolatility" in row["put"]]
+
+    async def minutes() -> int:
+        with module_database.connect() as connection:
+            row = connection.execute("SELECT count(*) FROM option_minutes WHERE volatility_count > 0").fetchone()
+        return row[0] if row else 0
+
+    (row,) = await eventually(valued)
+    stored = await eventually(minutes)
+
+    assert row["strike"] == 26_000
+    # A call and a put of one strike agree when the forward comes from both.
+    assert row["call"]["impliedVolatility"] == pytest.approx(row["put"]["impliedVolatility"], rel=1e-6)
+    assert 0 < row["call"]["greeks"]["delta"] < 1
+    assert stored >= 2
