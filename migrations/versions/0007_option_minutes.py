@@ -99,9 +99,9 @@ MINUTE_AGGREGATES = f"""
     {", ".join(f"last({name}, open_time) FILTER (WHERE spread IS NOT NULL) AS {name}" for name in BOOK)},
     count(*)::integer AS minutes
 """
+SUMMED = {"samples": "sum(samples)::integer AS samples"}
 METRICS_AGGREGATES = f"""
-    {", ".join(f"last({name}, open_time) AS {name}" if name != "samples" else "sum(samples)::integer AS samples"
-               for name in METRICS)},
+    {", ".join(SUMMED.get(name, f"last({name}, open_time) AS {name}") for name in METRICS)},
     count(*)::integer AS minutes
 """
 

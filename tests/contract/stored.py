@@ -32,11 +32,11 @@ WITH listed AS (
         LATERAL (SELECT (expiry + time '03:45') AT TIME ZONE 'UTC' + n * interval '1 minute' AS start) AS minute
     WHERE key = %(option)s
 ), figures AS (
-    INSERT INTO option_minutes (instrument_id, open_time, samples, spot, forward, volatility_sum, delta_sum, gamma_sum,
-        theta_sum, vega_sum, rho_sum, volatility_count, delta_count, gamma_count, theta_count, vega_count, rho_count,
+    INSERT INTO option_minutes (instrument_id, open_time, samples, spot, forward, open_interest,
+        volatility_sum, delta_sum, gamma_sum, theta_sum, vega_sum, rho_sum, volatility_count, delta_count, gamma_count, theta_count, vega_count, rho_count,
         volatility, delta, gamma, theta, vega, rho, vanna, vomma, charm, speed, zomma, colour,
         spread, spread_pct, imbalance_pct, pressure, microprice, liquidity_score)
-    SELECT instrument_id, start, 2, strike, strike, 0.3, 1.1, 0.004, -16, 24, 14, 2, 2, 2, 2, 2, 2,
+    SELECT instrument_id, start, 2, strike, strike, 5000 + n, 0.3, 1.1, 0.004, -16, 24, 14, 2, 2, 2, 2, 2, 2,
         0.15, 0.55, 0.002, -8, 12, 7, -0.003, 0.02, -0.01, -0.00001, -0.0002, 0.0003,
         0.5, 0.27, 12.5, 0.125, 183.1, 91
     FROM listed

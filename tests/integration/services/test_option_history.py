@@ -204,7 +204,9 @@ async def valued(worker_db: Database, instruments: Sequence[Instrument]) -> None
     number = call_number(25_000)
     await save(
         worker_db,
-        minute("2025-11-10T09:15:00", strike(25_000, contract(number, 1, open_interest=900, volatility=0.14, delta=0.52))),
+        minute(
+            "2025-11-10T09:15:00", strike(25_000, contract(number, 1, open_interest=900, volatility=0.14, delta=0.52))
+        ),
         minute("2025-11-10T09:16:00", strike(25_000, contract(number, 1, volatility=0.15, delta=0.53)), years=0.039),
     )
     await save_bars(worker_db, with_interest(number, "09:15:00", 900, close=184.0))
