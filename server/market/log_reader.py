@@ -34,6 +34,12 @@ class Unread(Protocol):
         ...
 
 
+_READ_BYTES = 2_000_000
+"""About as much as is read at a time: more would take Redis and this process too long to pass over."""
+_FIRST_COUNT = 8
+"""Entries that are read while their size is not known."""
+
+
 class ShardsDisagree(Exception):
     """An entry is missing from a shard, although entries are appended to all shards at once."""
 
@@ -41,13 +47,15 @@ class ShardsDisagree(Exception):
 class LogReader:
     """Entries of some shards. Every entry is on every shard under the same id, so the first shard leads.
 
-    What cannot be read is passed over, and goes to `unread`, once for all the slots that meet it.
+    How many are read at a time depends on the size of those before. What cannot be read is passed over, and goes to
+    `unread`, once for all the slots that meet it.
     """
 
     def __init__(self, log: Log, shards: Sequence[int], unread: Unread | None = None) -> None:
         self._log = log
         self._shards = tuple(shards)
         self._unread = unread
+        self._most = _FIRST_COUNT
 
     async def read(self, after_id: str, count: int, block_ms: int) -> list[Entry]:
         """At most `count` entries behind `after_id`; waits up to `block_ms` for the first one.
@@ -55,9 +63,11 @@ class LogReader:
         Raises ShardsDisagree.
         """
         first, *others = self._shards
-        leading = await self._log.read(first, after_id, count, block_ms)
+        leading = await self._log.read(first, after_id, min(count, self._most), block_ms)
         if not leading:
             return []
+        size = sum(len(payload) for _, payload in leading) // len(leading)
+        self._most = max(1, _READ_BYTES // (len(self._shards) * max(size, 1)))
         ids = [entry_id for entry_id, _ in leading]
         columns = [[payload for _, payload in leading]]
         for shard in others:

@@ -47,6 +47,27 @@ async def test_reading_goes_on_behind_a_position_and_stops_at_the_count():
     assert [entry.id for entry in await LogReader(log, [0]).read("2-0", 2, 0)] == ["3-0", "4-0"]
 
 
+async def test_large_entries_are_read_in_small_parts():
+    rows = [Tick(1, MONDAY, row, 10) for row in range(8_000)]
+    log = MemoryLog([(f"{number:02}-0", payload(number, *rows)) for number in range(20)])
+    reader = LogReader(log, [0])
+
+    first = await reader.read("", 64, 0)
+    second = await reader.read(first[-1].id, 64, 0)
+
+    assert [len(first), len(second)] == [8, 2]
+
+
+async def test_small_entries_are_read_in_large_parts():
+    log = MemoryLog([(f"{number:02}-0", payload(number)) for number in range(80)])
+    reader = LogReader(log, [0])
+
+    first = await reader.read("", 64, 0)
+    second = await reader.read(first[-1].id, 64, 0)
+
+    assert [len(first), len(second)] == [8, 64]
+
+
 async def test_an_empty_log_gives_nothing():
     assert await LogReader(MemoryLog([], []), [0, 1]).read("0-0", 10, 0) == []
 
