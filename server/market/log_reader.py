@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from server.market.entries import Entry, EntryUnreadable
+from server.market.read_size import ReadSize
 from server.store.market_log import id_key
 
 _LOG = logging.getLogger(__name__)
@@ -34,12 +35,6 @@ class Unread(Protocol):
         ...
 
 
-_READ_BYTES = 2_000_000
-"""About as much as is read at a time: more would take Redis and this process too long to pass over."""
-_FIRST_COUNT = 8
-"""Entries that are read while their size is not known."""
-
-
 class ShardsDisagree(Exception):
     """An entry is missing from a shard, although entries are appended to all shards at once."""
 
@@ -55,7 +50,7 @@ class LogReader:
         self._log = log
         self._shards = tuple(shards)
         self._unread = unread
-        self._most = _FIRST_COUNT
+        self._size = ReadSize()
 
     async def read(self, after_id: str, count: int, block_ms: int) -> list[Entry]:
         """At most `count` entries behind `after_id`; waits up to `block_ms` for the first one.
@@ -63,11 +58,10 @@ class LogReader:
         Raises ShardsDisagree.
         """
         first, *others = self._shards
-        leading = await self._log.read(first, after_id, min(count, self._most), block_ms)
+        leading = await self._log.read(first, after_id, self._size.of(count), block_ms)
         if not leading:
             return []
-        size = sum(len(payload) for _, payload in leading) // len(leading)
-        self._most = max(1, _READ_BYTES // (len(self._shards) * max(size, 1)))
+        self._size.learn(payload for _, payload in leading)
         ids = [entry_id for entry_id, _ in leading]
         columns = [[payload for _, payload in leading]]
         for shard in others:

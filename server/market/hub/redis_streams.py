@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from server.market.hub.position import EntryId
 from server.market.hub.streams import Entry
+from server.market.read_size import ReadSize
 from server.store.market_log import MarketLog, OutputLog
 
 
@@ -13,15 +14,18 @@ class ShardedLog:
     def __init__(self, log: MarketLog, shards: int) -> None:
         self._log = log
         self._shards = shards
+        self._size = ReadSize()
 
     async def read(self, after: EntryId, count: int, block: float) -> list[Entry]:
         """See Stream."""
-        first = await self._log.read(0, str(after), count, round(block * 1_000))
+        first = await self._log.read(0, str(after), self._size.of(count), round(block * 1_000))
+        self._size.learn(payload for _, payload in first)
         return await self._joined(after, first)
 
     async def range(self, after: EntryId, until: EntryId, count: int) -> list[Entry]:
         """See Stream."""
-        first = await self._log.range(0, str(after), str(until), count)
+        first = await self._log.range(0, str(after), str(until), self._size.of(count))
+        self._size.learn(payload for _, payload in first)
         return await self._joined(after, first)
 
     async def first_id(self) -> EntryId | None:
@@ -51,14 +55,15 @@ class SlotLog:
 
     def __init__(self, log: OutputLog) -> None:
         self._log = log
+        self._size = ReadSize()
 
     async def read(self, after: EntryId, count: int, block: float) -> list[Entry]:
         """See Stream."""
-        return _entries(await self._log.read(str(after), count, round(block * 1_000)))
+        return self._entries(await self._log.read(str(after), self._size.of(count), round(block * 1_000)))
 
     async def range(self, after: EntryId, until: EntryId, count: int) -> list[Entry]:
         """See Stream."""
-        return _entries(await self._log.range(str(after), str(until), count))
+        return self._entries(await self._log.range(str(after), str(until), self._size.of(count)))
 
     async def first_id(self) -> EntryId | None:
         """See Stream."""
@@ -72,9 +77,9 @@ class SlotLog:
         """See Stream."""
         return await self._log.is_whole()
 
-
-def _entries(answer: list[tuple[str, bytes]]) -> list[Entry]:
-    return [(EntryId.parse(place), (payload,)) for place, payload in answer]
+    def _entries(self, answer: list[tuple[str, bytes]]) -> list[Entry]:
+        self._size.learn(payload for _, payload in answer)
+        return [(EntryId.parse(place), (payload,)) for place, payload in answer]
 
 
 def _parsed(place: str | None) -> EntryId | None:
