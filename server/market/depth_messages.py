@@ -38,7 +38,7 @@ def books_of_records(depths: Rows) -> Books:
     return _books(*sides)
 
 
-def books_of_message(depth: quote_pb2.Depth) -> Books:
+def books_of_message(depth: quote_pb2.Depth | depth_pb2.OrderBook) -> Books:
     """One book from a message."""
     sides = []
     for levels in (depth.bids, depth.asks):

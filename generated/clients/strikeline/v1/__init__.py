@@ -182,6 +182,8 @@ __all__ = (
     "OptionQuote",
     "OptionServiceStub",
     "OptionType",
+    "OrderBook",
+    "OrderBookLevel",
     "PanelAxis",
     "PositionSentiment",
     "PositionSignal",
@@ -2443,7 +2445,7 @@ class AnalyzeDepthRequest(betterproto2.Message):
     Key or alias of the instrument, such as "NFO:NIFTY25NOV24500CE".
     """
 
-    depth: "Depth | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    depth: "OrderBook | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
     A book to analyse in place of the instrument's own, best level first. Levels without a price or a quantity are dropped. Empty: the
     newest book that the feed sent.
@@ -3272,17 +3274,17 @@ default_message_pool.register_message("strikeline.v1", "DeltaRange", DeltaRange)
 @dataclass(eq=False, repr=False)
 class Depth(betterproto2.Message):
     """
-    The best levels of each side of the order book. Feeds send five of each side.
+    The best five levels of each side of the order book.
     """
 
     bids: "list[DepthLevel]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    Buyers, highest price first. A request may have 20.
+    Buyers, highest price first, at most 5.
     """
 
     asks: "list[DepthLevel]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    Sellers, lowest price first. A request may have 20.
+    Sellers, lowest price first, at most 5.
     """
 
 
@@ -3425,7 +3427,7 @@ class DepthLevel(betterproto2.Message):
 
     price: "float" = betterproto2.field(1, betterproto2.TYPE_DOUBLE)
     """
-    Price in rupees, below 1,000,000,000.
+    Price in rupees.
     """
 
     quantity: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
@@ -7550,6 +7552,51 @@ class OptionQuote(betterproto2.Message):
 
 
 default_message_pool.register_message("strikeline.v1", "OptionQuote", OptionQuote)
+
+
+@dataclass(eq=False, repr=False)
+class OrderBook(betterproto2.Message):
+    """
+    An order book that a caller has.
+    """
+
+    bids: "list[OrderBookLevel]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    Buyers, at most 20 levels.
+    """
+
+    asks: "list[OrderBookLevel]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    Sellers, at most 20 levels.
+    """
+
+
+default_message_pool.register_message("strikeline.v1", "OrderBook", OrderBook)
+
+
+@dataclass(eq=False, repr=False)
+class OrderBookLevel(betterproto2.Message):
+    """
+    All orders of one side at one price.
+    """
+
+    price: "float" = betterproto2.field(1, betterproto2.TYPE_DOUBLE)
+    """
+    Price in rupees, below 1,000,000,000.
+    """
+
+    quantity: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
+    """
+    Units wanted or offered.
+    """
+
+    orders: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    Number of orders. 0 at every level: they are not counted.
+    """
+
+
+default_message_pool.register_message("strikeline.v1", "OrderBookLevel", OrderBookLevel)
 
 
 @dataclass(eq=False, repr=False)

@@ -173,7 +173,7 @@ class AnalyzeDepthRequest(_message.Message):
     instrument: _builtins.str
     """Key or alias of the instrument, such as "NFO:NIFTY25NOV24500CE"."""
     @_builtins.property
-    def depth(self) -> _quote_pb2.Depth:
+    def depth(self) -> Global___OrderBook:
         """A book to analyse in place of the instrument's own, best level first. Levels without a price or a quantity are dropped. Empty: the
         newest book that the feed sent.
         """
@@ -190,7 +190,7 @@ class AnalyzeDepthRequest(_message.Message):
         self,
         *,
         instrument: _builtins.str = ...,
-        depth: _quote_pb2.Depth | None = ...,
+        depth: Global___OrderBook | None = ...,
         quantities: _abc.Iterable[_builtins.int] | None = ...,
         max_age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
@@ -201,6 +201,66 @@ class AnalyzeDepthRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnalyzeDepthRequest: _TypeAlias = AnalyzeDepthRequest  # noqa: Y015
+
+@_typing.final
+class OrderBook(_message.Message):
+    """An order book that a caller has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BIDS_FIELD_NUMBER: _builtins.int
+    ASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def bids(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderBookLevel]:
+        """Buyers, at most 20 levels."""
+
+    @_builtins.property
+    def asks(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderBookLevel]:
+        """Sellers, at most 20 levels."""
+
+    def __init__(
+        self,
+        *,
+        bids: _abc.Iterable[Global___OrderBookLevel] | None = ...,
+        asks: _abc.Iterable[Global___OrderBookLevel] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "bids", b"bids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderBook: _TypeAlias = OrderBook  # noqa: Y015
+
+@_typing.final
+class OrderBookLevel(_message.Message):
+    """All orders of one side at one price."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    price: _builtins.float
+    """Price in rupees, below 1,000,000,000."""
+    quantity: _builtins.int
+    """Units wanted or offered."""
+    orders: _builtins.int
+    """Number of orders. 0 at every level: they are not counted."""
+    def __init__(
+        self,
+        *,
+        price: _builtins.float = ...,
+        quantity: _builtins.int = ...,
+        orders: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders", "price", b"price", "quantity", b"quantity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderBookLevel: _TypeAlias = OrderBookLevel  # noqa: Y015
 
 @_typing.final
 class DepthAnalysis(_message.Message):

@@ -22,33 +22,22 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19strikeline/v1/quote.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x03\n\x05Quote\x12\x1e\n\ninstrument\x18\x01 \x01(\tR\ninstrument\x12\"\n\nlast_price\x18\x02 \x01(\x01H\x00R\tlastPrice\x88\x01\x01\x12(\n\rlast_quantity\x18\x03 \x01(\x03H\x01R\x0clastQuantity\x88\x01\x01\x12,\n\x04ohlc\x18\x04 \x01(\x0b\x32\x18.strikeline.v1.DayPricesR\x04ohlc\x12\x1b\n\x06volume\x18\x05 \x01(\x03H\x02R\x06volume\x88\x01\x01\x12(\n\ropen_interest\x18\x06 \x01(\x03H\x03R\x0copenInterest\x88\x01\x01\x12*\n\x05\x64\x65pth\x18\x07 \x01(\x0b\x32\x14.strikeline.v1.DepthR\x05\x64\x65pth\x12\x39\n\nevent_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\teventTime\x12\x14\n\x05stale\x18\t \x01(\x08R\x05staleB\r\n\x0b_last_priceB\x10\n\x0e_last_quantityB\t\n\x07_volumeB\x10\n\x0e_open_interest\"\x93\x01\n\tDayPrices\x12\x17\n\x04open\x18\x01 \x01(\x01H\x00R\x04open\x88\x01\x01\x12\x17\n\x04high\x18\x02 \x01(\x01H\x01R\x04high\x88\x01\x01\x12\x15\n\x03low\x18\x03 \x01(\x01H\x02R\x03low\x88\x01\x01\x12\x19\n\x05\x63lose\x18\x04 \x01(\x01H\x03R\x05\x63lose\x88\x01\x01\x42\x07\n\x05_openB\x07\n\x05_highB\x06\n\x04_lowB\x08\n\x06_close\"y\n\x05\x44\x65pth\x12\x37\n\x04\x62ids\x18\x01 \x03(\x0b\x32\x19.strikeline.v1.DepthLevelB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x04\x62ids\x12\x37\n\x04\x61sks\x18\x02 \x03(\x0b\x32\x19.strikeline.v1.DepthLevelB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x04\x61sks\"\x8a\x01\n\nDepthLevel\x12/\n\x05price\x18\x01 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x11\x00\x00\x00\x00\x65\xcd\xcd\x41)\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\x05price\x12*\n\x08quantity\x18\x02 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00R\x08quantity\x12\x1f\n\x06orders\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x06ordersb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19strikeline/v1/quote.proto\x12\rstrikeline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x03\n\x05Quote\x12\x1e\n\ninstrument\x18\x01 \x01(\tR\ninstrument\x12\"\n\nlast_price\x18\x02 \x01(\x01H\x00R\tlastPrice\x88\x01\x01\x12(\n\rlast_quantity\x18\x03 \x01(\x03H\x01R\x0clastQuantity\x88\x01\x01\x12,\n\x04ohlc\x18\x04 \x01(\x0b\x32\x18.strikeline.v1.DayPricesR\x04ohlc\x12\x1b\n\x06volume\x18\x05 \x01(\x03H\x02R\x06volume\x88\x01\x01\x12(\n\ropen_interest\x18\x06 \x01(\x03H\x03R\x0copenInterest\x88\x01\x01\x12*\n\x05\x64\x65pth\x18\x07 \x01(\x0b\x32\x14.strikeline.v1.DepthR\x05\x64\x65pth\x12\x39\n\nevent_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\teventTime\x12\x14\n\x05stale\x18\t \x01(\x08R\x05staleB\r\n\x0b_last_priceB\x10\n\x0e_last_quantityB\t\n\x07_volumeB\x10\n\x0e_open_interest\"\x93\x01\n\tDayPrices\x12\x17\n\x04open\x18\x01 \x01(\x01H\x00R\x04open\x88\x01\x01\x12\x17\n\x04high\x18\x02 \x01(\x01H\x01R\x04high\x88\x01\x01\x12\x15\n\x03low\x18\x03 \x01(\x01H\x02R\x03low\x88\x01\x01\x12\x19\n\x05\x63lose\x18\x04 \x01(\x01H\x03R\x05\x63lose\x88\x01\x01\x42\x07\n\x05_openB\x07\n\x05_highB\x06\n\x04_lowB\x08\n\x06_close\"e\n\x05\x44\x65pth\x12-\n\x04\x62ids\x18\x01 \x03(\x0b\x32\x19.strikeline.v1.DepthLevelR\x04\x62ids\x12-\n\x04\x61sks\x18\x02 \x03(\x0b\x32\x19.strikeline.v1.DepthLevelR\x04\x61sks\"V\n\nDepthLevel\x12\x14\n\x05price\x18\x01 \x01(\x01R\x05price\x12\x1a\n\x08quantity\x18\x02 \x01(\x03R\x08quantity\x12\x16\n\x06orders\x18\x03 \x01(\x05R\x06ordersb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strikeline.v1.quote_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEPTH'].fields_by_name['bids']._loaded_options = None
-  _globals['_DEPTH'].fields_by_name['bids']._serialized_options = b'\272H\005\222\001\002\020\024'
-  _globals['_DEPTH'].fields_by_name['asks']._loaded_options = None
-  _globals['_DEPTH'].fields_by_name['asks']._serialized_options = b'\272H\005\222\001\002\020\024'
-  _globals['_DEPTHLEVEL'].fields_by_name['price']._loaded_options = None
-  _globals['_DEPTHLEVEL'].fields_by_name['price']._serialized_options = b'\272H\026\022\024\021\000\000\000\000e\315\315A)\000\000\000\000\000\000\000\000@\001'
-  _globals['_DEPTHLEVEL'].fields_by_name['quantity']._loaded_options = None
-  _globals['_DEPTHLEVEL'].fields_by_name['quantity']._serialized_options = b'\272H\013\"\t\030\200\240\224\245\215\035(\000'
-  _globals['_DEPTHLEVEL'].fields_by_name['orders']._loaded_options = None
-  _globals['_DEPTHLEVEL'].fields_by_name['orders']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_QUOTE']._serialized_start=107
-  _globals['_QUOTE']._serialized_end=528
-  _globals['_DAYPRICES']._serialized_start=531
-  _globals['_DAYPRICES']._serialized_end=678
-  _globals['_DEPTH']._serialized_start=680
-  _globals['_DEPTH']._serialized_end=801
-  _globals['_DEPTHLEVEL']._serialized_start=804
-  _globals['_DEPTHLEVEL']._serialized_end=942
+  _globals['_QUOTE']._serialized_start=78
+  _globals['_QUOTE']._serialized_end=499
+  _globals['_DAYPRICES']._serialized_start=502
+  _globals['_DAYPRICES']._serialized_end=649
+  _globals['_DEPTH']._serialized_start=651
+  _globals['_DEPTH']._serialized_end=752
+  _globals['_DEPTHLEVEL']._serialized_start=754
+  _globals['_DEPTHLEVEL']._serialized_end=840
 # @@protoc_insertion_point(module_scope)

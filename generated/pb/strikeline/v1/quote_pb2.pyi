@@ -145,7 +145,7 @@ Global___DayPrices: _TypeAlias = DayPrices  # noqa: Y015
 
 @_typing.final
 class Depth(_message.Message):
-    """The best levels of each side of the order book. Feeds send five of each side."""
+    """The best five levels of each side of the order book."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -153,11 +153,11 @@ class Depth(_message.Message):
     ASKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def bids(self) -> _containers.RepeatedCompositeFieldContainer[Global___DepthLevel]:
-        """Buyers, highest price first. A request may have 20."""
+        """Buyers, highest price first, at most 5."""
 
     @_builtins.property
     def asks(self) -> _containers.RepeatedCompositeFieldContainer[Global___DepthLevel]:
-        """Sellers, lowest price first. A request may have 20."""
+        """Sellers, lowest price first, at most 5."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class DepthLevel(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     ORDERS_FIELD_NUMBER: _builtins.int
     price: _builtins.float
-    """Price in rupees, below 1,000,000,000."""
+    """Price in rupees."""
     quantity: _builtins.int
     """Units wanted or offered."""
     orders: _builtins.int

@@ -10,8 +10,8 @@ from google.protobuf.message import Message
 from server.contract.testing.examples.example import Example, Wrong, changed
 from server.contract.testing.examples.instruments import NOWHERE
 from server.contract.testing.world import World
-from strikeline.v1 import quote_pb2, stream_pb2
-from strikeline.v1.depth_pb2 import AnalyzeDepthRequest, StreamDepthRequest
+from strikeline.v1 import stream_pb2
+from strikeline.v1.depth_pb2 import AnalyzeDepthRequest, OrderBook, OrderBookLevel, StreamDepthRequest
 from strikeline.v1.market_data_service_pb2 import (
     BatchGetQuotesRequest,
     ListBarsRequest,
@@ -31,9 +31,9 @@ def _bars(world: World, instrument: str = "") -> ListBarsRequest:
 
 
 def _book(world: World) -> Message:
-    depth = quote_pb2.Depth(
-        bids=[quote_pb2.DepthLevel(price=99.95, quantity=150, orders=3)],
-        asks=[quote_pb2.DepthLevel(price=100.05, quantity=75, orders=2)],
+    depth = OrderBook(
+        bids=[OrderBookLevel(price=99.95, quantity=150, orders=3)],
+        asks=[OrderBookLevel(price=100.05, quantity=75, orders=2)],
     )
     return AnalyzeDepthRequest(instrument=world.equity, depth=depth, quantities=[50])
 
