@@ -33,7 +33,8 @@ WITH listed AS (
     WHERE key = %(option)s
 ), figures AS (
     INSERT INTO option_minutes (instrument_id, open_time, samples, spot, forward, open_interest,
-        volatility_sum, delta_sum, gamma_sum, theta_sum, vega_sum, rho_sum, volatility_count, delta_count, gamma_count, theta_count, vega_count, rho_count,
+        volatility_sum, delta_sum, gamma_sum, theta_sum, vega_sum, rho_sum,
+        volatility_count, delta_count, gamma_count, theta_count, vega_count, rho_count,
         volatility, delta, gamma, theta, vega, rho, vanna, vomma, charm, speed, zomma, colour,
         spread, spread_pct, imbalance_pct, pressure, microprice, liquidity_score)
     SELECT instrument_id, start, 2, strike, strike, 5000 + n, 0.3, 1.1, 0.004, -16, 24, 14, 2, 2, 2, 2, 2, 2,
