@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import psycopg
 import pytest
 
 from server.domain.calendar import MarketCalendar
@@ -269,3 +270,9 @@ def test_forgotten_is_what_was_recorded_long_ago_whatever_day_it_shows(database:
         dropped = worker.execute("SELECT forget_option_minutes('30 days')").fetchone()
         left = worker.execute("SELECT open_time::date::text FROM option_minutes").fetchall()
     assert (dropped, left) == ((1,), [("2019-05-02",)])
+
+
+@pytest.mark.parametrize(("role", "kept"), [("api_url", "30 days"), ("worker_url", "23 hours")])
+def test_nobody_forgets_what_he_should_keep(database: TestDatabase, role: str, kept: str):
+    with database.connect(getattr(database, role)) as connection, pytest.raises(psycopg.Error, match="forget|a day"):
+        connection.execute("SELECT forget_option_minutes(%s)", [kept])
