@@ -274,5 +274,5 @@ def test_forgotten_is_what_was_recorded_long_ago_whatever_day_it_shows(database:
 
 @pytest.mark.parametrize(("role", "kept"), [("api_url", "30 days"), ("worker_url", "23 hours")])
 def test_nobody_forgets_what_he_should_keep(database: TestDatabase, role: str, kept: str):
-    with database.connect(getattr(database, role)) as connection, pytest.raises(psycopg.Error, match="forget|a day"):
+    with database.connect(getattr(database, role)) as connection, pytest.raises(psycopg.Error, match=r"forget|a day"):
         connection.execute("SELECT forget_option_minutes(%s)", [kept])
