@@ -24,9 +24,7 @@ def metrics_fields(metrics: ExpiryMetrics) -> Mapping[str, float | int]:
 
 def metrics_message(chain: LiveChain, labels: Sequence[str] = (), *, stale: bool = False) -> pb.ExpiryMetrics:
     """The figures of a live chain."""
-    message = pb.ExpiryMetrics(
-        underlying=chain.underlying, expiry=chain.expiry.isoformat(), labels=labels, stale=stale
-    )
+    message = pb.ExpiryMetrics(underlying=chain.underlying, expiry=chain.expiry.isoformat(), labels=labels, stale=stale)
     message.as_of.seconds, message.as_of.nanos = divmod(chain.as_of, NANOSECONDS)
     fill(message, basis_fields(chain))
     fill(message, metrics_fields(chain.metrics))
