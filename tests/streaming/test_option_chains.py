@@ -1,12 +1,15 @@
 """Streams of option chains from the hub: whole chains, that follow the money and say so."""
 
+import asyncio
+import random
 from dataclasses import replace
 
 import pytest
 
 from server.domain.errors import NotFound, ResourceExhausted
 from server.domain.options.strike_range import AllStrikes, AroundMoney, DeltaRange, ExplicitStrikes, WithinPercent
-from server.market.hub.options import SlowPolicy
+from server.market.hub.channel import FLUSH_INTERVALS
+from server.market.hub.options import DeliveryOptions, SlowPolicy
 from server.market.hub.steps import whole
 from server.market.hub.wire import EnvelopeLayout
 from server.store.market_log import OutputLog
@@ -15,6 +18,7 @@ from tests.streaming.checkers import bookmarkable, resumable, violations_of
 from tests.streaming.clients import HubClient
 from tests.streaming.conftest import AT_ONCE, USER
 from tests.streaming.option_market import AFTER_EXPIRY, NEAR, NEXT, OptionMarket, Seen, around, ladders
+from tests.streaming.test_lifecycle import CYCLES, NOTHING, leftovers
 from tests.support.clock import turn
 
 RESPONSE = option_stream_pb2.StreamOptionChainResponse
@@ -397,6 +401,45 @@ async def test_nothing_is_left_of_a_selection_that_nobody_watches(hub, options):
     async with client_of(hub, DATES) as client:
         await client.take(2)
 
+    assert hub.intake.options.chains.followed == 0
+
+
+@pytest.mark.slow
+async def test_ten_thousand_streams_leave_nothing(hub, options):
+    chance = random.Random(5)
+    await options.move(24_500, expiries=(NEAR, NEXT))
+    await settled(hub, options)
+    items = ["NWeek+0", "NMonth+1", *DATES]
+    for _ in range(CYCLES):
+        steps = AroundMoney(chance.randint(0, 400))
+        delivery = DeliveryOptions(flush=chance.choice(FLUSH_INTERVALS))
+        envelopes = hub.subscribe_option_chain(
+            "NIFTY", chance.sample(items, chance.randint(1, 4)), steps, delivery, USER
+        )
+        for _ in range(chance.randint(0, 2)):
+            await anext(envelopes)
+        await envelopes.aclose()
+
+    assert leftovers(hub) == NOTHING
+    assert hub.intake.options.chains.followed == 0
+    assert hub.intake.options.chains.channel.wanted.capacity <= 1_024
+
+
+async def test_client_that_leaves_while_a_resumption_is_read_leaves_nothing(hub, options):
+    await options.move(24_500)
+    await settled(hub, options)
+    async with client_of(hub, DATES) as client:
+        await client.take(2)
+    await options.move(*range(24_000, 25_000, 10))
+    await settled(hub, options)
+    for steps in range(60):
+        resumed = client_of(hub, DATES, delivery=behind(client.connection.last_token()))
+        resumed.read()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await resumed.leave()
+
+    assert leftovers(hub) == NOTHING
     assert hub.intake.options.chains.followed == 0
 
 

@@ -1,0 +1,78 @@
+"""Streams of option chains over every transport, through Envoy, with two api replicas, while processes are killed.
+
+A real worker values the chains. Its revisions count valuations, so that a gap or a repetition shows by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from strikeline.v1 import option_stream_pb2
+from tests.streaming.test_transports import SECONDS_TO_RECOVER, clients_of, system, trade_steadily
+from tests.streaming.transports import CHAINS, PATIENCE, STRIKES, events_of
+
+__all__ = ["system"]
+pytestmark = pytest.mark.slow
+
+CHAIN = {"underlying": "NIFTY", "expiries": ["NWeek+0"], "range": {"atmSteps": 1}}
+STRIKE = {"underlying": "NIFTY", "expiry": "2025-11-25", "strike": 24_500}
+
+
+def revisions_of(client):
+    updates = (option_stream_pb2.OptionChainUpdate.FromString(event.content) for event in events_of(client.history))
+    return [update.chain.revision for update in updates]
+
+
+async def valued(market, count):
+    """The market trades for so many windows of 250 ms: each has a valuation."""
+    for _ in range(count):
+        await market.trade(seconds=0.25)
+
+
+@pytest.mark.parametrize(("fields", "stream"), [(CHAIN, CHAINS), (STRIKE, STRIKES)], ids=["chain", "strike"])
+async def test_valuations_are_the_same_over_all_transports(system, market, fields, stream):
+    async with clients_of(system, fields, stream) as clients:
+        await valued(market, 60)
+        await market.end()
+        for client in clients.values():
+            await client.until(lambda client=client: client.event_count >= 60)
+
+    one, *others = (events_of(client.history) for client in clients.values())
+    assert [events == one for events in others] == [True, True, True]
+    revisions = revisions_of(clients["grpc"])
+    assert all(before + 1 == after for before, after in pairwise(revisions))
+
+
+@pytest.mark.parametrize(
+    "victim", [("server", "api"), ("-m gateway",), ("server", "worker")], ids=["api", "gateway", "worker"]
+)
+async def test_killed_process_costs_no_valuation(system, market, victim):
+    stop = asyncio.Event()
+    async with clients_of(system, CHAIN, CHAINS) as clients:
+        trading = asyncio.create_task(trade_steadily(market, stop))
+        await asyncio.sleep(0.5)
+        system.kill(*victim)
+        await asyncio.sleep(SECONDS_TO_RECOVER)
+        stop.set()
+        await trading
+        await market.end()
+        async with asyncio.timeout(PATIENCE):
+            while not await standing_still(clients):
+                pass
+
+    for name, client in clients.items():
+        revisions = revisions_of(client)
+        assert all(before + 1 == after for before, after in pairwise(revisions)), name
+        assert len(revisions) > 5, name
+    one, *others = (events_of(client.history) for client in clients.values())
+    assert [events == one for events in others] == [True, True, True]
+
+
+async def standing_still(clients):
+    """All have the same number of valuations, and nobody gets more for a while."""
+    before = [client.event_count for client in clients.values()]
+    await asyncio.sleep(2.0)
+    return len(set(before)) == 1 and before == [client.event_count for client in clients.values()]
