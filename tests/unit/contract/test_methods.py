@@ -93,8 +93,10 @@ def test_methods_are_ordered_and_grouped_by_service() -> None:
     assert [method.path for method in contract] == sorted(contract.methods)
     assert contract.services == (
         "strikeline.v1.AccountService",
+        "strikeline.v1.FuturesService",
         "strikeline.v1.InstrumentService",
         "strikeline.v1.MarketDataService",
+        "strikeline.v1.OptionService",
         "strikeline.v1.StrategyService",
         "strikeline.v1.SystemService",
     )
@@ -117,9 +119,18 @@ def test_every_method_that_names_an_account_checks_its_owner() -> None:
 
 
 def test_a_method_that_changes_something_is_no_http_get() -> None:
-    wrong = [method.path for method in load_contract() if (method.http[0].verb == "GET") != method.safe]
+    wrong = [
+        method.path for method in load_contract() if not method.safe and any(rule.verb == "GET" for rule in method.http)
+    ]
 
     assert wrong == []
+
+
+def test_a_method_that_changes_nothing_is_an_http_get_unless_its_request_is_a_body() -> None:
+    others = [rule for method in load_contract() if method.safe for rule in method.http if rule.verb != "GET"]
+
+    assert {(rule.verb, rule.body) for rule in others} == {("POST", "*")}
+    assert all(":" in rule.path for rule in others)
 
 
 def test_a_right_file_is_accepted() -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from buf.validate.validate_pb2 import RepeatedRules
 from server.contract.testing.rules import rules_of
 from server.contract.testing.world import World
 
@@ -90,10 +91,17 @@ def smallest(descriptor: Descriptor) -> Message:
     for field in descriptor.fields:
         rules = rules_of(field)
         if field.is_repeated and rules.repeated.min_items:
-            length = max(rules.repeated.items.string.min_len, 1)
-            getattr(message, field.name).extend(f"{number:0{length}}" for number in range(rules.repeated.min_items))
+            getattr(message, field.name).extend(_fewest(field, rules.repeated))
         elif rules.required and field.message_type is not None:
             getattr(message, field.name).CopyFrom(smallest(field.message_type))
         elif rules.string.min_len:
             setattr(message, field.name, "x" * rules.string.min_len)
     return message
+
+
+def _fewest(field: FieldDescriptor, rules: RepeatedRules) -> list[object]:
+    """As few items as the rules allow: messages, or different texts."""
+    if field.message_type is not None:
+        return [smallest(field.message_type) for _ in range(rules.min_items)]
+    length = max(rules.items.string.min_len, 1)
+    return [f"{number:0{length}}" for number in range(rules.min_items)]
