@@ -158,7 +158,8 @@ class Settings:
     """Prefix of the ticker feed's channels: `:underlying`, `:options` and `:events` follow."""
 
     ticker_follow: str = "all"
-    """`all`: the ticker feed takes every instrument that is published. `subscribed`: those of feed subscriptions."""
+    """`all`: the ticker feed takes every instrument that is published. `subscribed`: those of feed
+    subscriptions and of monitor sessions."""
 
     ticker_flush_interval: float = _seconds(0.1)
     """Time that the ticker feed gathers messages before it appends them as one batch."""

@@ -80,3 +80,38 @@ def test_token_of_another_number_of_shards_is_refused():
     token = SEALER.seal_bookmark(REQUEST, Bookmark(1, (EntryId(1, 1),))).decode()
 
     assert reason_of(lambda: SEALER.open(token, REQUEST, 2)).startswith("was made before the number of shards changed")
+
+
+MONITOR = ("Service/StreamMonitor", "user")
+BEFORE = fingerprint(*MONITOR, ["NSE:A"], family="session")
+AFTER = fingerprint(*MONITOR, ["NSE:A", "NSE:B"], family="session")
+
+
+def test_a_token_of_a_related_request_counts_on_and_stands_nowhere():
+    token = SEALER.seal_bookmark(BEFORE, Bookmark(7, (EntryId(5, 0),))).decode()
+
+    assert SEALER.open(token, AFTER, 1, relatives=True) == Bookmark(7, ())
+    assert SEALER.open(token, BEFORE, 1, relatives=True) == Bookmark(7, (EntryId(5, 0),))
+
+
+def test_relatives_are_refused_where_none_are_expected():
+    token = SEALER.seal_bookmark(BEFORE, Bookmark(7, (EntryId(5, 0),))).decode()
+
+    assert reason_of(lambda: SEALER.open(token, AFTER, 1)) == "belongs to another subscription or caller"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        fingerprint(*MONITOR, ["NSE:A"], family="another session"),
+        fingerprint("Service/StreamMonitor", "another user", ["NSE:A"], family="session"),
+        fingerprint("Service/StreamTicks", "user", ["NSE:A"], family="session"),
+        fingerprint(*MONITOR, ["NSE:A"]),
+    ],
+)
+def test_a_request_of_another_family_user_or_method_is_no_relative(other):
+    token = SEALER.seal_bookmark(other, Bookmark(7, (EntryId(5, 0),))).decode()
+
+    why = reason_of(lambda: SEALER.open(token, AFTER, 1, relatives=True))
+
+    assert why == "belongs to another subscription or caller"
