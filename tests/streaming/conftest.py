@@ -18,6 +18,7 @@ from server.store.market_log import MarketLog, OutputLog
 from server.store.redis import RedisClient
 from tests.streaming.clients import HubClient
 from tests.streaming.market import Market
+from tests.streaming.option_market import Ladders, OptionMarket, ladders
 from tests.support.clock import VirtualClock, turn
 from tests.support.market import NIFTY, RELIANCE, instruments, option
 
@@ -69,6 +70,22 @@ def bars_output(redis: RedisClient, namespace: str) -> OutputLog:
 @pytest.fixture
 def m2m_output(redis: RedisClient, namespace: str) -> OutputLog:
     return OutputLog(redis, namespace, "m2m:0")
+
+
+@pytest.fixture
+def chains_output(redis: RedisClient, namespace: str) -> OutputLog:
+    return OutputLog(redis, namespace, "chains:0")
+
+
+@pytest.fixture
+async def contracts(worker_db: Database) -> Ladders:
+    """Options of two expiries of NIFTY."""
+    return await ladders(worker_db)
+
+
+@pytest.fixture
+def options(market: Market, chains_output: OutputLog, contracts: Ladders) -> OptionMarket:
+    return OptionMarket(market, chains_output, contracts)
 
 
 @pytest.fixture

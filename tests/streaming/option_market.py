@@ -33,7 +33,10 @@ Wanted = Callable[[LiveChain], Sequence[float]]
 """The strikes that a subscriber wants of a valuation, rupees."""
 
 
-async def ladders(database: Database) -> dict[date, list[Instrument]]:
+Ladders = dict[date, list[Instrument]]
+
+
+async def ladders(database: Database) -> Ladders:
     """Calls, then puts, of both expiries by strike."""
     kinds = (InstrumentKind.CALL, InstrumentKind.PUT)
     rows = [option(strike, kind, expiry) for expiry in (NEAR, NEXT) for kind in kinds for strike in STRIKES]
@@ -44,9 +47,7 @@ async def ladders(database: Database) -> dict[date, list[Instrument]]:
 class OptionMarket:
     """Publishes valuations as the worker does, each under the id of an entry of the log."""
 
-    def __init__(
-        self, market: Market, output: OutputLog, ladders: dict[date, list[Instrument]], run: str = "run-1"
-    ) -> None:
+    def __init__(self, market: Market, output: OutputLog, ladders: Ladders, run: str = "run-1") -> None:
         self.market = market
         self.run = run
         self.published: list[tuple[LiveChain, ...]] = []

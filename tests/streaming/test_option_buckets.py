@@ -10,14 +10,13 @@ from server.domain.options.forward import Forward, ForwardSource
 from server.domain.timeframes import MINUTE_NS, Timeframe
 from server.market.chains import MinuteChain
 from server.market.hub.bucket_folding import empty_rows
-from server.store.market_log import OutputLog
 from server.store.option_minutes import OptionMinuteStore
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import option_stream_pb2, stream_pb2
 from tests.streaming.clients import HubClient
 from tests.streaming.conftest import AT_ONCE, USER
 from tests.streaming.market import OPEN
-from tests.streaming.option_market import NEAR, NEXT, OptionMarket, ladders
+from tests.streaming.option_market import NEAR, NEXT
 from tests.support.clock import turn
 
 RESPONSE = option_stream_pb2.StreamOptionBucketsResponse
@@ -60,18 +59,8 @@ class Minutes:
 
 
 @pytest.fixture
-async def contracts(worker_db):
-    return await ladders(worker_db)
-
-
-@pytest.fixture
-def chains_output(redis, namespace):
-    return OutputLog(redis, namespace, "chains:0")
-
-
-@pytest.fixture
-def minutes(market, chains_output, contracts):
-    return Minutes(OptionMarket(market, chains_output, contracts), chains_output, contracts)
+def minutes(options, chains_output, contracts):
+    return Minutes(options, chains_output, contracts)
 
 
 def client_of(hub, timeframe="1min", underlyings=("NIFTY",), delivery=AT_ONCE):
