@@ -260,6 +260,13 @@ class Worker:
         return [LiveChain.parse(state, entry.run) for entry in entries for state in entry.chains]
 
 
+async def started(worker: Worker, feed: Feed | None = None) -> Feed:
+    """A feed whose run the worker knows."""
+    feed = feed or Feed()
+    await worker.feed(feed.started())
+    return feed
+
+
 def chains_of(entry: ChainsEntry) -> list[LiveChain]:
     return [LiveChain.parse(state, entry.run) for state in entry.chains]
 

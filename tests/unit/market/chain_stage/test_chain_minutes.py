@@ -16,7 +16,6 @@ from tests.unit.market.chain_stage.chain_pipeline import (
     SECOND,
     STRIKES,
     VOLATILITY,
-    Feed,
     Tick,
     Worker,
     call,
@@ -25,16 +24,11 @@ from tests.unit.market.chain_stage.chain_pipeline import (
     minutes_of,
     option_tick,
     spot_tick,
+    started,
     whole_chain,
 )
 
 CLOSE = OPEN + 375 * 60 * SECOND
-
-
-async def started(worker: Worker, feed: Feed | None = None) -> Feed:
-    feed = feed or Feed()
-    await worker.feed(feed.started())
-    return feed
 
 
 async def test_a_minute_sums_its_samples():
