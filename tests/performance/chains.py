@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from server.domain.instruments import Instrument
+from server.market.chain_stage.ports import ChainRules
+from server.market.chain_stage.stage import ChainsStage
+from server.market.entries import Entry
+from server.market.sessions import SessionTable
+from server.store.calendar import CalendarStore
+from server.store.chain_reference import ChainReferenceStore
+from server.store.database import Database
 from server.store.market_log import OutputLog
+from server.store.option_minutes import OptionMinuteStore
 from server.store.redis import open_redis
+from strikeline.internal.v1 import log_pb2
 from strikeline.internal.v1.log_pb2 import ChainsEntry
-from tests.performance.option_market import CONTRACTS, INDICES, list_market, option_feed
-from tests.performance.processes import bench, process
+from tests.performance.option_market import CONTRACTS, INDICES, OPEN, Market, entry_of, list_market, option_feed
+from tests.performance.processes import Bench, bench, process
 from tests.performance.report import Figure, percentile, show
 
 RATE, BATCH_MS = 20_000, 50
@@ -21,6 +32,9 @@ WARM_UP = 8.0
 
 INDEX_FLOOR, FLOOR = 250.0, 500.0
 _PATIENCE = 60.0
+_ENTRIES = 200
+_ALONE = OPEN + 55 * 10**9
+"""Market time at which the stage alone begins: five seconds before a minute ends."""
 
 
 @dataclass
@@ -37,7 +51,7 @@ class _Seen:
 async def run(_: int, seconds: float) -> None:
     """Prints how far chains are behind the market, and the processor time that the worker takes."""
     async with bench() as setting:
-        await list_market(setting.database.worker_url)
+        alone = await _stage_alone(setting, await list_market(setting.database.worker_url))
         environment = {**setting.environment, "STRIKELINE_INSTANCE": "worker-1"}
         async with (
             process(["-m", "server", "worker"], None, environment) as worker,
@@ -54,8 +68,34 @@ async def run(_: int, seconds: float) -> None:
             *_figures("chains of indices", indices, INDEX_FLOOR),
             *_figures("all chains", indices.joined(stocks), FLOOR),
             Figure("processor time of the worker, of one core", 100 * watched.processor_seconds / seconds, "%"),
+            Figure("processor time of the stage alone for 50 ms of market, P50", percentile(alone, 0.5), "ms"),
+            Figure("the same for the 50 ms that end a minute", max(alone), "ms", floor=250.0, lower_is_better=True),
         ],
     )
+
+
+async def _stage_alone(setting: Bench, instruments: Sequence[Instrument]) -> list[float]:
+    """Milliseconds of processor time for each entry of some seconds, among them the end of a minute."""
+    async with Database.open(setting.database.worker_url, size=2, application_name="bench") as database:
+        calendars = {"NSE": await CalendarStore(database).load("NSE")}
+        rules = ChainRules(0.065, 0.0, 300 * 10**9)
+        stage = ChainsStage(SessionTable(calendars), rules, ChainReferenceStore(database), OptionMinuteStore(database))
+        market = Market(instruments)
+        first = entry_of(log_pb2.LOG_ENTRY_KIND_TICKS, _ALONE, market.everything(_ALONE))
+        times = [await _milliseconds(stage, 0, first)]
+        for number in range(1, _ENTRIES):
+            now = _ALONE + number * BATCH_MS * 1_000_000
+            batch = market.batch(RATE * BATCH_MS // 1_000, now)
+            times.append(await _milliseconds(stage, number, entry_of(log_pb2.LOG_ENTRY_KIND_TICKS, now, *batch)))
+    return times[1:]
+
+
+async def _milliseconds(stage: ChainsStage, number: int, payload: bytes) -> float:
+    entry = Entry.parse(f"{number + 1}-0", [payload])
+    await stage.prepare(entry)
+    begun = time.process_time()
+    stage.apply(entry)
+    return 1e3 * (time.process_time() - begun)
 
 
 def processor_seconds(pid: int) -> float:
