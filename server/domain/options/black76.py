@@ -22,9 +22,9 @@ class Contracts:
     """European options and the market that they are valued in. Arrays of one length.
 
     `call` is true for calls, false for puts. `strike` and `forward` are in rupees (or index points), above 0.
-    `underlying` is the price that Greeks are with respect to, the spot or the forward itself. `rate` is a fraction a
-    year, continuously compounded. `years` is the time to expiry. Where a number is NaN or not above 0 (the rate may
-    be anything), every result is NaN.
+    `underlying` is the price that Greeks are with respect to: the spot, or the forward itself where `by_forward` says
+    so, for a spot may happen to equal the forward. `rate` is a fraction a year, continuously compounded. `years` is
+    the time to expiry. Where a number is NaN or not above 0 (the rate may be anything), every result is NaN.
     """
 
     call: BoolArray
@@ -33,6 +33,7 @@ class Contracts:
     forward: FloatArray
     rate: FloatArray
     years: FloatArray
+    by_forward: BoolArray
 
     @classmethod
     def of(
@@ -44,11 +45,17 @@ class Contracts:
         rate: ArrayLike,
         years: ArrayLike,
         underlying: ArrayLike | None = None,
+        by_forward: ArrayLike = False,
     ) -> Contracts:
-        """Contracts of arrays and of scalars that hold for all; Greeks are with respect to the forward by default."""
-        base = forward if underlying is None else underlying
-        flags, *rest = np.broadcast_arrays(
+        """Contracts of arrays and of scalars that hold for all; Greeks are with respect to the forward by default.
+
+        Where `by_forward` holds, `underlying` is not looked at.
+        """
+        reference = np.asarray(True if underlying is None else by_forward, np.bool_)
+        base = forward if underlying is None else np.where(reference, floats(forward), floats(underlying))
+        flags, references, *rest = np.broadcast_arrays(
             np.atleast_1d(np.asarray(call, np.bool_)),
+            reference,
             floats(strike),
             floats(base),
             floats(forward),
@@ -56,7 +63,15 @@ class Contracts:
             floats(years),
         )
         strikes, bases, forwards, rates, times = (floats(column) for column in rest)
-        return cls(call=flags, strike=strikes, underlying=bases, forward=forwards, rate=rates, years=times)
+        return cls(
+            call=flags,
+            strike=strikes,
+            underlying=bases,
+            forward=forwards,
+            rate=rates,
+            years=times,
+            by_forward=references,
+        )
 
     def __len__(self) -> int:
         return len(self.strike)
@@ -70,6 +85,7 @@ class Contracts:
             forward=self.forward[rows],
             rate=self.rate[rows],
             years=self.years[rows],
+            by_forward=self.by_forward[rows],
         )
 
     def discount(self) -> FloatArray:

@@ -138,7 +138,7 @@ def _implied_yield(now: Market) -> FloatArray:
 
 def _solved(convention: Convention, call: BoolArray, strike: FloatArray, market: Market) -> Answers:
     """Price from volatility where there is one, else volatility from price."""
-    base = market.forward if convention is Convention.FORWARD else market.spot
+    base = None if convention is Convention.FORWARD else market.spot
     contracts = Contracts.of(
         call=call, strike=strike, underlying=base, forward=market.forward, rate=market.rate, years=market.years
     )

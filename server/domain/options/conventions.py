@@ -49,5 +49,5 @@ def contracts_under(
         return Contracts.of(call=call, strike=strike, underlying=spot, forward=forwards, rate=NSE_RATE, years=years)
     given = floats(forward)
     forwards = np.where(np.isnan(given), forward_price(spot, rate, dividend_yield, years), given)
-    base = forwards if convention is Convention.FORWARD else spot
+    base = None if convention is Convention.FORWARD else spot
     return Contracts.of(call=call, strike=strike, underlying=base, forward=forwards, rate=rate, years=years)

@@ -184,10 +184,9 @@ def _fill(values: FloatArray, contracts: Contracts, volatility: FloatArray) -> N
     terms = _terms(contracts, volatility)
     _first_order(values, contracts, terms)
     _second_order(values, contracts, terms)
-    spotless = contracts.underlying == contracts.forward
-    if spotless.any():
+    if contracts.by_forward.any():
         worth = price(contracts, terms.sigma)
-        values[_RHO] = np.where(spotless, -_POINT * contracts.years * worth, values[_RHO])
+        values[_RHO] = np.where(contracts.by_forward, -_POINT * contracts.years * worth, values[_RHO])
 
 
 def _first_order(values: FloatArray, contracts: Contracts, terms: _Terms) -> None:

@@ -132,7 +132,7 @@ def _single(contracts: Contracts, values: FloatArray) -> dict[Rule, tuple[tuple[
     growth = discount * contracts.forward / contracts.underlying
     carry = np.log(contracts.forward / contracts.underlying) / contracts.years
     sided = np.where(call, delta, -delta)
-    direction = np.where(contracts.underlying == contracts.forward, -rho, np.where(call, rho, -rho))
+    direction = np.where(contracts.by_forward, -rho, np.where(call, rho, -rho))
     infinite = np.isinf(values).any(axis=0)
     return {
         Rule.NOT_FINITE: (NAMES, infinite),

@@ -104,11 +104,12 @@ def _contracts(expiries: Sequence[ExpiryQuotes], forwards: Sequence[Forward | No
     """The calls of all expiries, then their puts."""
     counts = [len(quotes.strikes) for quotes in expiries]
     prices = [ABSENT if forward is None else forward.price for forward in forwards]
-    bases = [price if quotes.spot is None else quotes.spot for price, quotes in zip(prices, expiries, strict=True)]
+    spots = [ABSENT if quotes.spot is None else quotes.spot for quotes in expiries]
     return Contracts.of(
         call=np.repeat([True, False], sum(counts)),
         strike=np.tile(np.concatenate([quotes.strikes for quotes in expiries]), 2),
-        underlying=np.tile(np.repeat(bases, counts), 2),
+        underlying=np.tile(np.repeat(spots, counts), 2),
+        by_forward=np.tile(np.repeat([quotes.spot is None for quotes in expiries], counts), 2),
         forward=np.tile(np.repeat(prices, counts), 2),
         rate=np.tile(np.repeat([quotes.rate for quotes in expiries], counts), 2),
         years=np.tile(np.repeat([quotes.years for quotes in expiries], counts), 2),

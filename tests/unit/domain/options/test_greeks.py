@@ -258,3 +258,21 @@ def test_rows_are_named() -> None:
     found = Greeks(values)
 
     assert [getattr(found, name)[0] for name in NAMES] == list(range(11))
+
+
+def test_a_spot_that_equals_the_forward_is_still_a_spot():
+    market = {"call": [True, False], "strike": SPOT, "forward": SPOT, "rate": RATE, "years": 1.0}
+
+    of_spot = greeks(Contracts.of(underlying=SPOT, **market), 0.2)
+    nearly = greeks(Contracts.of(underlying=SPOT * (1.0 + 1e-12), **market), 0.2)
+
+    assert of_spot.rho == pytest.approx(nearly.rho, rel=1e-9)
+    assert of_spot.rho[0] > 0.0 > of_spot.rho[1]
+
+
+def test_by_forward_rho_moves_the_discount_alone():
+    contracts = Contracts.of(
+        call=True, strike=SPOT, underlying=np.nan, by_forward=True, forward=SPOT, rate=RATE, years=1.0
+    )
+
+    assert greeks(contracts, 0.2).rho == pytest.approx(-0.01 * price(contracts, 0.2))

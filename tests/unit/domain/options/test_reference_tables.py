@@ -40,12 +40,13 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def on_spot(row: Mapping[str, str], spot: str) -> Contracts:
     years, rate = float(row["t_years"]), float(row["r"])
-    base = float(row[spot])
-    forward = base if row["q"] == "" else forward_price(base, rate, float(row["q"]), years)
+    base, of_forward = float(row[spot]), row["q"] == ""
+    forward = base if of_forward else forward_price(base, rate, float(row["q"]), years)
     return Contracts.of(
         call=row["type"] == "c",
         strike=float(row["strike"]),
         underlying=base,
+        by_forward=of_forward,
         forward=forward,
         rate=rate,
         years=years,
