@@ -7,13 +7,18 @@ from dataclasses import replace
 import pytest
 
 from server.domain.errors import ResourceExhausted
-from server.domain.options.strike_range import AroundMoney
+from server.domain.options.strike_range import AllStrikes, AroundMoney
+from server.market.chains import pack_entries
+from server.market.checkpoints import pack
 from server.market.hub.channel import FLUSH_INTERVALS
 from server.market.hub.options import DeliveryOptions, SlowPolicy
+from server.store.worker_state import CheckpointStore
+from strikeline.internal.v1 import log_pb2
 from tests.streaming.checkers import bookmarkable, resumable, violations_of
 from tests.streaming.conftest import AT_ONCE, USER
+from tests.streaming.market import SECOND
 from tests.streaming.option_clients import DATES, behind, client_of, settled, updates
-from tests.streaming.option_market import AFTER_EXPIRY, NEAR, NEXT, Seen, around
+from tests.streaming.option_market import AFTER_EXPIRY, NEAR, NEXT, STRIKES, Seen, around
 from tests.streaming.test_lifecycle import CYCLES, NOTHING, leftovers
 
 
@@ -222,3 +227,42 @@ async def test_client_that_leaves_while_a_resumption_is_read_leaves_nothing(hub,
 
     assert leftovers(hub) == NOTHING
     assert hub.intake.options.chains.followed == 0
+
+
+async def test_an_entry_that_spans_market_time_is_resumed_within(hub, options):
+    async with client_of(hub, DATES[:1], AllStrikes()) as client:
+        client.read()
+        await client.started()
+        chains = []
+        for _ in range(100):
+            options.market.time += SECOND
+            chains.append(options.value(forward=24_500.0))
+        await options.publish(*chains)
+        await client.until(lambda: len(updates(client)) == 100)
+
+    assert len(client.connection.batches) > 1
+    for envelope in client.connection.envelopes[2:]:
+        async with client_of(hub, DATES[:1], AllStrikes(), behind(envelope.token)) as resumed:
+            resumed.read()
+            await resumed.joined()
+            await options.move(24_500)
+            source = options.source(Seen({}), DATES[:1], lambda _: STRIKES)
+            happened = len([event for entry in source.entries for event in entry])
+            known = sum(len(item.events) for item in client.connection.envelopes if item.sequence <= envelope.sequence)
+            await resumed.until(lambda happened=happened, known=known: len(updates(resumed)) == happened - known)
+        assert resumable(client.connection, resumed.connection, source) == []
+
+
+async def test_a_hub_begins_with_the_checkpoint_of_the_chains(make, options, worker_db, chains_output):
+    await options.move(24_500, expiries=(NEAR, NEXT))
+    published = log_pb2.ChainsEntry(run="run-1", chains=[chain.state() for chain in options.published[0]])
+    async with worker_db.transaction() as transaction:
+        payload = pack({"published": pack_entries([published])})
+        place = str(options.market.last_id)
+        await CheckpointStore(worker_db).save_base(transaction, "chains-0", place, payload)
+    await options.move(24_700)
+    await chains_output.trim(str(options.market.last_id))
+    async with make() as hub, client_of(hub, DATES) as client:
+        await client.take(2)
+
+    assert [(item.item, item.chain.revision) for item in updates(client, "snapshot")] == [(DATES[0], 2), (DATES[1], 1)]

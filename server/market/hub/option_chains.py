@@ -33,8 +33,8 @@ from server.market.hub.expiry_labels import ExpiryLabels
 from server.market.hub.items import ItemSet
 from server.market.hub.journal import Events, Moment
 from server.market.hub.position import EntryId, Position, replace
-from server.market.hub.steps import entry_before, entry_upto, whole, within
-from server.market.hub.streams import Entry, Stream, check_held, pages
+from server.market.hub.steps import check_steps_held, entry_before, pages_from, whole, within
+from server.market.hub.streams import Entry, Stream
 from server.market.hub.wire import EnvelopeLayout
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import option_stream_pb2
@@ -165,7 +165,7 @@ class OptionChainsTopic:
     async def check_held(self, position: Position) -> None:
         """Raises OutOfRange when valuations behind the position are gone."""
         for stream, place in zip(self._slots, position, strict=True):
-            await check_held(stream, entry_before(place))
+            await check_steps_held(stream, place)
 
     async def replay(self, after: Position, until: Position, items: ItemSet) -> AsyncIterator[Frame]:
         """The valuations between two positions, slot by slot: an underlying belongs to one slot."""
@@ -176,7 +176,7 @@ class OptionChainsTopic:
             if not views or after[slot] >= until[slot]:
                 continue
             past = await self._past(slot, entry_before(after[slot]), views)
-            async for page in pages(stream, entry_before(after[slot]), entry_upto(until[slot])):
+            async for page in pages_from(stream, after[slot], until[slot]):
                 chunks: list[bytes] = []
                 market_time = 0
                 for here, at, events in past.steps(page):

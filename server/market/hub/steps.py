@@ -5,7 +5,10 @@ A place of a channel with steps is an entry id with room for a step number: `who
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from server.market.hub.position import ORIGIN, EntryId
+from server.market.hub.streams import Entry, Stream, check_held, expired, pages
 
 _BITS = 16
 _ALL = (1 << _BITS) - 1
@@ -35,3 +38,30 @@ def entry_before(place: EntryId) -> EntryId:
 def entry_upto(place: EntryId) -> EntryId:
     """The id of the last entry of which something lies before a place."""
     return ORIGIN if place == ORIGIN else EntryId(place.milliseconds, place.number >> _BITS)
+
+
+def is_within(place: EntryId) -> bool:
+    """The place lies within an entry."""
+    return place != ORIGIN and place.number & _ALL != _ALL
+
+
+async def check_steps_held(stream: Stream, place: EntryId) -> None:
+    """Raises OutOfRange (RESUME_TOKEN_EXPIRED) when something behind a place is gone."""
+    if not is_within(place):
+        await check_held(stream, entry_upto(place))
+    elif not await stream.range(entry_before(place), entry_upto(place), 1):
+        raise expired()
+
+
+async def pages_from(stream: Stream, after: EntryId, until: EntryId) -> AsyncIterator[list[Entry]]:
+    """The entries of which something lies between two places.
+
+    Raises OutOfRange (RESUME_TOKEN_EXPIRED) when entries are trimmed away meanwhile.
+    """
+    if is_within(after):
+        begun = await stream.range(entry_before(after), entry_upto(after), 1)
+        if not begun:
+            raise expired()
+        yield begun
+    async for page in pages(stream, entry_upto(after), entry_upto(until)):
+        yield page

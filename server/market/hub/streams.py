@@ -53,7 +53,12 @@ async def held(stream: Stream, place: EntryId) -> bool:
 async def check_held(stream: Stream, place: EntryId) -> None:
     """Raises OutOfRange (RESUME_TOKEN_EXPIRED) when entries behind the place are gone."""
     if not await held(stream, place):
-        raise OutOfRange("the position is no longer held: start again without the token", reason="RESUME_TOKEN_EXPIRED")
+        raise expired()
+
+
+def expired() -> OutOfRange:
+    """The error of a position that is no longer held."""
+    return OutOfRange("the position is no longer held: start again without the token", reason="RESUME_TOKEN_EXPIRED")
 
 
 async def pages(stream: Stream, after: EntryId, until: EntryId) -> AsyncIterator[list[Entry]]:
