@@ -158,7 +158,7 @@ async def test_contracts_of_a_recorded_chain_join_the_master(
 
     summary = await replay(worker_db, log, file)
 
-    assert (summary.ticks, summary.instruments_added) == (3_210, 319)
+    assert (summary.ticks, summary.instruments_added) == (8_484, 319)
     (weekly,) = await InstrumentStore(worker_db).by_keys(["NFO:NIFTY1980111000CE"])
     assert (str(weekly.expiry), weekly.lot_size, weekly.provenance) == ("2019-08-01", 75, "replay")
 
