@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class StrikelineError(Exception):
         self.metadata = dict(metadata or {})
         self.violations = violations
         self.retry_after = retry_after
+
+    def below(self, field: str) -> Self:
+        """The same error where what it complains of is nested in a field of the request."""
+        self.violations = tuple(FieldViolation(f"{field}.{item.field}", item.description) for item in self.violations)
+        return self
 
 
 class InvalidArgument(StrikelineError):

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from server.domain.errors import InvalidArgument
+from server.domain.errors import InvalidArgument, NotFound
 from server.domain.instruments import Instrument
 from server.market.hub.hub import Hub
 from server.market.hub.options import DeliveryOptions, Subscriber
@@ -122,7 +122,10 @@ class MonitorSessions:
 
     async def _selected(self, given: pb.MonitorSession) -> list[Instrument]:
         """The underlying, its futures, and its options by expiry and strike."""
-        chosen = await self._selections.choose(given.selection)
+        try:
+            chosen = await self._selections.choose(given.selection)
+        except NotFound as error:
+            raise error.below("monitor_session.selection") from None
         numbers = [number for expiry in chosen.expiries for number in expiry.numbers]
         options = {item.instrument_id: item for item in await self._master.by_numbers(numbers)}
         own = [] if chosen.own is None else [chosen.own]

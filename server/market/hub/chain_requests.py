@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from server.domain.errors import InvalidArgument, NotFound
+from server.domain.errors import FieldViolation, InvalidArgument, NotFound
 from server.domain.expiries import earliest_expiry
 from server.domain.options.strike_range import StrikeRange
 from server.domain.symbols import canonical_underlying
@@ -47,6 +47,7 @@ async def follow(request: ChainRequest, topic: OptionChainsTopic, market_time: i
             f"no options of {request.underlying!r} are on record",
             reason="UNDERLYING_NOT_FOUND",
             metadata={"underlying": request.underlying},
+            violations=(FieldViolation("underlying", "has no options on record"),),
         )
     views = [_view(request, underlying, place) for place in range(len(request.expiries))]
     at = topic.time(underlying) or market_time

@@ -121,6 +121,16 @@ async def test_an_unknown_underlying_is_not_found(api):
         assert (answer.code, answer.info.reason) == (grpc.StatusCode.NOT_FOUND, "UNDERLYING_NOT_FOUND")
 
 
+async def test_a_selection_of_an_unknown_underlying_names_its_field(api):
+    selection = pb.MonitorSelection(underlying="NOSUCH")
+    request = pb.CreateMonitorSessionRequest(monitor_session=pb.MonitorSession(selection=selection))
+
+    answer = await answer_of(api, "CreateMonitorSession", request)
+
+    (violation,) = answer.bad_request.field_violations
+    assert violation.field == "monitor_session.selection.underlying"
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
