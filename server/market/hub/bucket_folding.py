@@ -139,7 +139,7 @@ class BucketFolder:
         """
         closed: list[Bucket] = []
         for minute in minutes:
-            if not len(minute.rows):
+            if not len(minute.rows) or self.start_of(_instrument(minute.rows), minute.open_time) is None:
                 continue
             bucket = self._bucket(run, minute, closed)
             bucket.add(minute)
