@@ -31,6 +31,8 @@ from server.store.statements import Statements
 __all__ = ["Bar", "BarQuery", "BarStore"]
 
 _SQL = Statements.of("bars")
+_AT_ONCE = 1_000
+"""Bars in one statement: encoding more would keep the process from anything else for too long."""
 
 
 class BarStore:
@@ -48,18 +50,8 @@ class BarStore:
         """
         if not len(rows):
             return
-        await transaction.execute(
-            _SQL["merge"],
-            rows["instrument"].tolist(),
-            to_datetimes(rows["open_time"]),
-            *(to_doubles(rows[name]) for name in ("open", "high", "low", "close")),
-            to_nullable(rows["open_interest"]),
-            (rows["flags"] & PARTIAL != 0).tolist(),
-            (rows["flags"] & CLOSED != 0).tolist(),
-            *(rows[name].tolist() for name in ("first_time", "first_row", "last_time", "last_row")),
-            to_nullable(rows["cumulative_max"]),
-            to_nullable(rows["cumulative_before"]),
-        )
+        for start in range(0, len(rows), _AT_ONCE):
+            await transaction.execute(_SQL["merge"], *_merge_columns(rows[start : start + _AT_ONCE]))
         await mark_dirty(transaction, rows["open_time"])
 
     async def day_bars(self, instrument_ids: Sequence[int], start_ns: int, end_ns: int) -> Records:
@@ -135,3 +127,18 @@ def _stored(row: Row) -> tuple[int, ...]:
     counts = (from_nullable(row[name]) for name in ("cumulative_max", "cumulative_before"))
     opened = to_nanoseconds(row["open_time"])
     return (row["instrument_id"], flags, opened, *prices, from_nullable(row["open_interest"]), *keys, *counts)
+
+
+def _merge_columns(rows: Records) -> list[Sequence[object]]:
+    """The parameters of `merge`."""
+    return [
+        rows["instrument"].tolist(),
+        to_datetimes(rows["open_time"]),
+        *(to_doubles(rows[name]) for name in ("open", "high", "low", "close")),
+        to_nullable(rows["open_interest"]),
+        (rows["flags"] & PARTIAL != 0).tolist(),
+        (rows["flags"] & CLOSED != 0).tolist(),
+        *(rows[name].tolist() for name in ("first_time", "first_row", "last_time", "last_row")),
+        to_nullable(rows["cumulative_max"]),
+        to_nullable(rows["cumulative_before"]),
+    ]

@@ -8,7 +8,7 @@ feed, when a minute ends and when the run ends. Late ticks change nothing (see `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -38,8 +38,8 @@ from strikeline.internal.v1.log_pb2 import ChainKey, ChainsEntry, ChainState
 _LAYOUT = sha256(repr([QUOTE.descr, BOOK.descr, GATHERED.descr, CHAIN_ROW.descr, SAVED]).encode()).digest()
 """The columns of a checkpoint's records: another version's are not read."""
 
-_MINUTES_AT_ONCE = 40
-"""Minutes of chains that are handed to the database at a time: turning more into rows would stop the event loop."""
+_STRIKES_AT_ONCE = 250
+"""Rows of minutes that are handed to the database at a time: encoding more would stop the event loop."""
 
 Rows = NDArray[np.void]
 Ids = NDArray[np.int32]
@@ -126,10 +126,7 @@ class ChainsStage:
 
     async def save(self, transaction: Transaction) -> int:
         """Writes the minutes that were over when `sections` was called. -> how many rows."""
-        written = 0
-        for first in range(0, len(self._saving), _MINUTES_AT_ONCE):
-            written += await self._output.save_minutes(transaction, self._saving[first : first + _MINUTES_AT_ONCE])
-        return written
+        return sum([await self._output.save_minutes(transaction, part) for part in _in_parts(self._saving)])
 
     def saved(self) -> None:
         """Rows and sections are committed."""
@@ -341,6 +338,18 @@ class ChainsStage:
             minutes=[minute.message() for minute in outcome.minutes],
             ended=outcome.ended,
         ).SerializeToString()
+
+
+def _in_parts(minutes: Sequence[MinuteChain]) -> Iterator[list[MinuteChain]]:
+    """The minutes a few at a time, in their order."""
+    part: list[MinuteChain] = []
+    for minute in minutes:
+        part.append(minute)
+        if sum(len(item.rows) for item in part) >= _STRIKES_AT_ONCE:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _day(instant: int) -> int:
