@@ -260,3 +260,22 @@ async def test_other_timeframes_are_not_served(hub):
         client_of(hub, "30min")
 
     assert caught.value.metadata == {"timeframe": "30min", "allowed": "1min 5min 15min"}
+
+
+async def test_a_bucket_is_whole_although_entries_were_trimmed_unread(hub, minutes, worker_db):
+    await minutes.options.move(24_500)  # the chain exists
+    async with client_of(hub, "5min") as client:
+        client.read()
+        await client.started()
+        await minutes.publish(minutes.minute(0))
+        await settled(hub, minutes, "5min")
+        lost = [minutes.minute(number) for number in range(3)]
+        async with worker_db.transaction() as transaction:
+            await OptionMinuteStore(worker_db).save_minutes(transaction, lost)
+        await minutes.output.trim(f"{minutes.options.market.last_id.milliseconds + 1}-0")
+        hub.intake.options.buckets(Timeframe.parse("5min")).forget()
+        for number in (3, 4):
+            await minutes.publish(minutes.minute(number))
+        await settled(hub, minutes, "5min")
+
+    assert [shown(item)[1:3] for item in buckets(client)] == [(0, 5)]

@@ -93,8 +93,14 @@ class ChainIntake:
 
     def readers(self, lost: Callable[[], None]) -> list[Source]:
         """What is to be read, slot by slot."""
+
+        def lose() -> None:
+            for topic in self._buckets.values():
+                topic.forget()
+            lost()
+
         return [
-            Source(f"chains-{slot}", stream, partial(self._entry, slot), partial(self._skipped, slot), lost)
+            Source(f"chains-{slot}", stream, partial(self._entry, slot), partial(self._skipped, slot), lose)
             for slot, stream in enumerate(self._sources.logs)
         ]
 
@@ -109,6 +115,8 @@ class ChainIntake:
         entry = log_pb2.ChainsEntry.FromString(payloads[0])
         await self._main.directory.learn(instruments_of(entry, self.board))
         await self.chains.learn(entry)
+        for topic in self._buckets.values():
+            await topic.recover(entry)
         self.chains.apply(slot, place, entry.market_time, self.board.apply(place, entry))
         for topic in self._buckets.values():
             await topic.apply(slot, place, entry)

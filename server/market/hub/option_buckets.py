@@ -67,7 +67,7 @@ class _Told:
 
 @dataclass
 class _Followed:
-    """An underlying that somebody follows. `folder` is None until its past is known.
+    """An underlying that somebody follows. `folder` is None until its past is known; `lost`: not known any more.
 
     `newest` has the newest bucket of each expiry, encoded, with the index of the channel behind it.
     """
@@ -75,6 +75,7 @@ class _Followed:
     name: str
     users: int = 0
     folder: BucketFolder | None = None
+    lost: bool = False
     newest: dict[date, tuple[int, bytes]] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -109,6 +110,20 @@ class OptionBucketsTopic:
         if not self._followed[item].users:
             del self._followed[item]
 
+    def forget(self) -> None:
+        """Entries were trimmed away unread: what is folded may lack some of them."""
+        for followed in self._followed.values():
+            followed.lost = followed.lost or followed.folder is not None
+            followed.folder = None
+
+    async def recover(self, entry: log_pb2.ChainsEntry) -> None:
+        """Folds anew what `forget` has forgotten, before the next entry is taken in."""
+        for followed in [it for it in self._followed.values() if it.lost]:
+            told = _told(followed.name, ORIGIN, entry)
+            async with followed.lock:
+                await self._catch_up(followed, min((it.open_time for it in told.minutes), default=entry.market_time))
+                followed.lost = False
+
     async def apply(self, slot: int, place: EntryId, entry: log_pb2.ChainsEntry) -> None:
         """Takes in an entry of one slot; the board has it already."""
         done: set[int] = set()
@@ -142,7 +157,7 @@ class OptionBucketsTopic:
             followed = self._followed[item]
             async with followed.lock:
                 if followed.folder is None:
-                    await self._catch_up(followed)
+                    await self._catch_up(followed, self._sources.board.time(followed.name))
 
     def snapshot(self, items: ItemSet) -> list[bytes]:
         """The newest bucket of each expiry."""
@@ -160,7 +175,7 @@ class OptionBucketsTopic:
             names = [self._followed[item].name for item in items.numbers.tolist() if self._slot(item) == slot]
             closed: list[tuple[EntryId, int, Bucket]] = []
             for name in names:
-                folder, told = await self._past(slot, name, until[slot])
+                folder, told = await self._past(slot, name, until[slot], self._sources.board.time(name))
                 for it in told:
                     buckets = folder.apply(it.run, it.market_time, it.minutes)
                     if after[slot] < it.place:
@@ -199,11 +214,11 @@ class OptionBucketsTopic:
         found = [known for known in newest if after < known[0] <= upto]
         return [event for _, event in sorted(found, key=lambda known: known[0])]
 
-    async def _catch_up(self, followed: _Followed) -> None:
-        """Folds what the log still tells, up to where the channel has come to."""
+    async def _catch_up(self, followed: _Followed, now: int) -> None:
+        """Folds what the log still tells, up to where the channel has come to. `now` is market time there."""
         slot = slot_of(followed.name, len(self._sources.logs))
         head = self.channel.head.position[slot]
-        folder, told = await self._past(slot, followed.name, head)
+        folder, told = await self._past(slot, followed.name, head, now)
         while True:
             for it in told:
                 for bucket in folder.apply(it.run, it.market_time, it.minutes):
@@ -214,12 +229,12 @@ class OptionBucketsTopic:
             told = await self._read(slot, followed.name, before, head)
         followed.folder = folder
 
-    async def _past(self, slot: int, name: str, until: EntryId) -> tuple[BucketFolder, list[_Told]]:
+    async def _past(self, slot: int, name: str, until: EntryId, now: int) -> tuple[BucketFolder, list[_Told]]:
         """A folder as it was where the log begins, and what the log tells of an underlying up to a place."""
         told = await self._read(slot, name, ORIGIN, until)
         folder = BucketFolder(self._timeframe, self._sources.calendar_of)
         times = [minute.open_time for it in told for minute in it.minutes]
-        begin = min(times, default=self._sources.board.time(name) // MINUTE_NS * MINUTE_NS)
+        begin = min(times, default=now // MINUTE_NS * MINUTE_NS)
         if begin:
             await self._begin(folder, name, begin)
         return folder, told

@@ -74,6 +74,15 @@ class _Followed:
         return Shown(self.shown.expiry) if known is None else known
 
 
+@dataclass
+class _Step:
+    """What one step of an entry shows: events with their items, and what has been shown then."""
+
+    at: int
+    events: list[tuple[int, bytes]] = field(default_factory=list)
+    shown: dict[int, Shown] = field(default_factory=dict)
+
+
 class OptionChainsTopic:
     """Passes valuations on. `channel` has one stream for each slot of the worker; the board is kept by the intake."""
 
@@ -126,19 +135,28 @@ class OptionChainsTopic:
 
     def apply(self, slot: int, place: EntryId, market_time: int, steps: Iterable[ChainChanges]) -> None:
         """Takes in an entry of one slot; the board moves with the steps."""
-        around = _around(self._board, self.labels)
-        for number, changes in enumerate(steps, start=1):
-            events: list[tuple[int, bytes]] = []
-            shown: dict[int, Shown] = {}
-            for item, view in self._views_of(changes.underlyings, self._followed):
-                updates, shown[item] = advance(view, self._followed[item].shown, changes, around)
-                events += ((item, update) for update in updates)
-            if events:
+        for number, step in enumerate(self._shown_by(steps), start=1):
+            if step.events:
                 position = replace(self.channel.head.position, slot, within(place, number))
-                self.channel.append(position, changes.at, _events(events))
-            for item, now in shown.items():
+                self.channel.append(position, step.at, _events(step.events))
+            for item, now in step.shown.items():
                 self._followed[item].show(self.channel.head.index, now)
         self.skip(slot, place, market_time)
+
+    def _shown_by(self, steps: Iterable[ChainChanges]) -> list[_Step]:
+        """What the steps of an entry show. All of it or, if one fails, nothing is passed on."""
+        around = _around(self._board, self.labels)
+        latest: dict[int, Shown] = {}
+        found: list[_Step] = []
+        for changes in steps:
+            step = _Step(changes.at)
+            for item, view in self._views_of(changes.underlyings, self._followed):
+                before = latest.get(item, self._followed[item].shown)
+                updates, latest[item] = advance(view, before, changes, around)
+                step.shown[item] = latest[item]
+                step.events += ((item, update) for update in updates)
+            found.append(step)
+        return found
 
     def skip(self, slot: int, place: EntryId, market_time: int = 0) -> None:
         """The slot's log up to a place says no more."""
