@@ -227,11 +227,12 @@ class BarsStage:
             if tail["day"][0] == day:
                 self._ledgers.fold(tail)
             changed, whole = self._ledgers.merge(key, bars[keys == key], run.market_time)
-            self._keep(changed)
-            self._touched.append(changed)
             if tail["day"][0] <= day:
                 self._displaced(self._tails.replace(whole[-1:], run.index))
                 whole = whole[:-1]
+            # After what they displace: of its bars these are the newer versions.
+            self._keep(changed)
+            self._touched.append(changed)
             if len(whole) and not (whole["flags"] & CLOSED).all():
                 self._ledgers.waiting[key] = run.index
 
@@ -284,7 +285,7 @@ class BarsStage:
         family = self.book.runs.family(run)
         until = None if ended else run.market_time
         self._touched.append(self._tails.close(family, until))
-        closed = self._ledgers.close(family, until)
+        closed = self._ledgers.close(family, until, self._tails.rows)
         self._keep(closed)
         self._touched.append(closed)
 

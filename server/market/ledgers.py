@@ -63,18 +63,23 @@ class DayLedgers:
         self._days.move_to_end(key)
         return _different(before, after), after
 
-    def close(self, runs: Iterable[int], market_time: int | None) -> Rows:
-        """Closes waiting bars of those runs that market time has passed, or all of them. -> the bars that it closed."""
+    def close(self, runs: Iterable[int], market_time: int | None, tails: Rows) -> Rows:
+        """Closes waiting bars of those runs that market time has passed, or all of them. -> the bars that it closed.
+
+        `tails` are the newest bars by instrument number. Those close by themselves: a day may have an older version.
+        """
         closed = [np.empty(0, BAR_STATE)]
         wanted = set(runs)
         for key in [key for key, run in self.waiting.items() if run in wanted]:
             day = self._days[key]
-            due = (day["flags"] & CLOSED) == 0
+            tail = tails[pair_of(key)[0]]
+            waiting = ((day["flags"] & CLOSED) == 0) & (day["open_time"] != tail["open_time"])
+            due = waiting.copy()
             if market_time is not None:
                 due &= day["open_time"] + MINUTE_NS <= market_time
             day["flags"][due] |= CLOSED
             closed.append(day[due])
-            if (day["flags"] & CLOSED).all():
+            if not (waiting & ~due).any():
                 del self.waiting[key]
         return np.concatenate(closed)
 

@@ -72,9 +72,9 @@ class Tails:
         return displaced
 
     def replace(self, bar: Rows, run: int) -> Displaced:
-        """Puts the newest bar of a whole day that was merged elsewhere, one row."""
+        """Puts the newest bar of a whole day that was merged elsewhere, one row: the newest minute, or a later one."""
         known = self.rows[bar["instrument"]]
-        displaced = self._displaced(known, known["day"] != bar["day"])
+        displaced = self._displaced(known, known["open_time"] != bar["open_time"])
         self._put(bar, run)
         return displaced
 

@@ -1,17 +1,13 @@
-"""Bars from ticks: equal to the definition, whatever the order, the batches, the repetitions and the restarts."""
+"""Bars from ticks, one rule a test."""
 
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from server.domain.prices import ABSENT
 from server.domain.timeframes import MINUTE_NS
 from server.market.records import BAR_CLOSED, BAR_PARTIAL
-from strikeline.internal.v1.log_pb2 import BarsEntry
 from tests.unit.market.pipeline import (
     INDEX,
     MONDAY,
-    OPTION,
     SECOND,
     SESSION_MINUTES,
     STOCK,
@@ -170,85 +166,6 @@ async def test_ticks_of_unknown_instruments_are_left_out():
     assert list(worker.stored()) == [(STOCK, at(0))]
 
 
-MINUTES = st.sampled_from([*range(-1, 4), 10, 374, 375])
-
-
-@st.composite
-def markets(draw: st.DrawFn) -> list[Tick]:
-    """Ticks of up to three instruments on two days: in order but for some late ones, with falling volumes."""
-    numbers = draw(st.sampled_from([(STOCK,), (INDEX, STOCK), (INDEX, STOCK, OPTION)]))
-    days = draw(st.sampled_from([(0,), (0, 1)]))
-    counts = {number: draw(st.booleans()) for number in numbers}
-    times = st.tuples(st.sampled_from(days), MINUTES, st.integers(0, 59))
-    rows = draw(
-        st.lists(
-            st.tuples(times, st.sampled_from(numbers), st.integers(1, 50), st.integers(0, 300)), min_size=1, max_size=40
-        )
-    )
-    rows.sort()
-    for _ in range(draw(st.integers(0, 4))):
-        late = rows.pop(draw(st.integers(0, len(rows) - 1)))
-        rows.insert(draw(st.integers(0, len(rows))), late)
-    return [
-        Tick(number, at(minute, second) + day * 86_400 * SECOND, place, price, volume if counts[number] else ABSENT)
-        for place, ((day, minute, second), number, price, volume) in enumerate(rows)
-    ]
-
-
-async def drive(worker: Worker, plan: list[list[Tick]], data: st.DataObject) -> None:
-    """Feeds batches in runs, with commits and crashes wherever `data` wants them."""
-    entries = []
-    for number, part in enumerate(plan):
-        feed = Feed(f"run-{number}", first_id=1 + 1000 * number)
-        size = data.draw(st.integers(1, 8))
-        batches = [part[start : start + size] for start in range(0, len(part), size)]
-        entries += [feed.started(), *(feed.batch(*rows) for rows in batches), feed.ended()]
-    committed = place = 0
-    crashes = 0
-    while place < len(entries):
-        await worker.feed(entries[place])
-        place += 1
-        event = data.draw(st.sampled_from(["go", "go", "commit", "base", "crash"]))
-        if event in {"commit", "base"}:
-            await worker.commit(full=event == "base")
-            committed = place
-        elif event == "crash" and crashes < 4:
-            crashes += 1
-            worker.crash()
-            place = committed
-    await worker.commit()
-
-
-@settings(max_examples=200, deadline=None)
-@given(markets(), st.data())
-async def test_bars_equal_the_definition(market, data):
-    worker = Worker()
-    again = data.draw(st.lists(st.sampled_from(market), max_size=20))
-    shuffled = data.draw(st.permutations(market))
-
-    await drive(
-        worker, data.draw(st.sampled_from([[market], [shuffled], [market, again], [again, shuffled, market]])), data
-    )
-
-    assert worker.stored() == oracle(market)
-
-
-@settings(max_examples=60, deadline=None)
-@given(markets(), st.data())
-async def test_what_is_published_last_of_a_bar_is_what_is_stored(market, data):
-    worker = Worker()
-
-    await drive(worker, [market], data)
-
-    last = {}
-    for output in worker.published.values():
-        for bar in bars_of(BarsEntry.FromString(output)):
-            last[int(bar["instrument"]), int(bar["open_time"])] = tuple(
-                int(bar[name]) for name in ("open", "high", "low", "close", "volume", "open_interest", "flags")
-            )
-    assert last == worker.stored()
-
-
 def test_the_definition_itself_by_hand():
     rows = [Tick(STOCK, at(2, 5), 1, 110, volume=700), Tick(STOCK, at(2, 9), 2, 90, volume=900, open_interest=5)]
 
@@ -280,3 +197,28 @@ async def test_an_open_bar_of_an_older_day_is_closed_after_a_restart_too():
     closing = bars_of(await worker.feed(replay_.ended()))
 
     assert closing[["open_time", "flags"]].tolist() == [(at(0), BAR_CLOSED)]
+
+
+async def test_a_closed_minute_is_stored_when_a_late_tick_and_a_newer_minute_come_together():
+    worker, feed = Worker(), Feed()
+    rows = [Tick(STOCK, at(minute), minute, 100 + minute) for minute in range(4)]
+    for entry in (feed.batch(rows[0]), feed.batch(rows[2]), feed.beat(at(3))):
+        await worker.feed(entry)
+
+    await worker.feed(feed.batch(rows[1], rows[3]))
+    await worker.feed(feed.ended())
+    await worker.commit()
+
+    assert worker.stored() == oracle(rows)
+
+
+async def test_a_day_that_another_run_completes_takes_nothing_back_of_the_newest_minute():
+    worker, first, second = Worker(), Feed("first", "ticker"), Feed("second", "ticker", first_id=100)
+    await worker.feed(first.batch(Tick(STOCK, at(3), 1, 100)))
+    await worker.feed(second.started())
+    await worker.feed(second.batch(Tick(STOCK, at(0), 0, 90)))
+    await worker.feed(second.batch(Tick(STOCK, at(3, 9), 2, 120)))
+
+    closing = bars_of(await worker.feed(second.beat(at(4))))
+
+    assert closing[["open_time", "close", "flags"]].tolist() == [(at(3), 120, BAR_CLOSED)]
