@@ -68,6 +68,7 @@ class BarsStage:
         self._checked: dict[int, int] = {}
         self._uncommitted: list[Rows] = []
         self._uncommitted_days: set[int] = set()
+        self._saving: Rows = np.empty(0, BAR_STATE)
         self._touched: list[Rows] = []
         self._bars: Rows = np.empty(0, BAR_STATE)
         self._slow: NDArray[np.int64] = np.empty(0, np.int64)
@@ -121,36 +122,46 @@ class BarsStage:
         return self._published(entry, run, session_ended=self._session_ended(run))
 
     def sections(self, *, full: bool) -> dict[str, bytes]:
-        """Checkpoint sections: everything, or what changed since `saved`."""
+        """Checkpoint sections: everything, or what changed since the last ones.
+
+        They and the bars that are done or late, and now and then those in progress, count as kept elsewhere from now
+        on, and entries may follow before they are: a stage whose commit fails is thrown away.
+        """
+        self._take_unsaved()
         extra = {
             "closing": list(self._closing.items()),
             "checked": list(self._checked.items()),
             "waiting": list(self._ledgers.waiting.items()),
         }
-        return {
+        sections = {
             **self.book.snapshot(full=full),
-            "tails": self._tails.snapshot(full=full, storing_closed_only=not self._stores_open()),
+            "tails": self._tails.snapshot(full=full),
             "bars": orjson.dumps(extra),
         }
+        self._tails.forget_changes()
+        self.book.forget_changes()
+        self._ledgers.trim()
+        return sections
 
     async def save(self, transaction: Transaction) -> int:
-        """Writes bars that are done or late, and now and then those in progress. -> how many."""
-        bars = latest_versions([*self._uncommitted, self._tails.unstored(closed_only=not self._stores_open())])
+        """Writes the bars that `sections` counted as kept. -> how many."""
+        bars = self._saving
         if len(bars):
             await self._history.write(transaction, bars)
         return len(bars)
 
     def saved(self) -> None:
         """Rows and sections are committed."""
-        self._tails.stored(closed_only=not self._stores_open())
+        self._saving = np.empty(0, BAR_STATE)
+
+    def _take_unsaved(self) -> None:
+        closed_only = self._saves % self._open_bars_every != 0
+        self._saving = latest_versions(
+            [self._saving, *self._uncommitted, self._tails.unstored(closed_only=closed_only)]
+        )
+        self._tails.stored(closed_only=closed_only)
         self._saves += 1
         self._uncommitted, self._uncommitted_days = [], set()
-        self._tails.forget_changes()
-        self.book.forget_changes()
-        self._ledgers.trim()
-
-    def _stores_open(self) -> bool:
-        return self._saves % self._open_bars_every == 0
 
     async def _known(self, ticks: Rows) -> Rows:
         unknown = self._sessions.unknown(ticks["instrument"])
@@ -180,7 +191,8 @@ class BarsStage:
         tails = self._tails.rows[bars["instrument"]]
         behind = pair_keys(bars[(tails["day"] != ABSENT) & (bars["day"] <= tails["day"])])
         held = [key for key in keys.tolist() if key in self._ledgers]
-        own = np.isin(keys, behind) | np.isin(keys, list(self._uncommitted_days)) | np.isin(keys, held)
+        unsaved = [*self._uncommitted_days, *pair_keys(self._saving).tolist()]
+        own = np.isin(keys, behind) | np.isin(keys, unsaved) | np.isin(keys, held)
         asked = [pair_of(key) for key in keys[~own].tolist()]
         stored = await self._history.days_with_bars(asked) if asked else set()
         slow = [key for key, mine in zip(keys.tolist(), own.tolist(), strict=True) if mine or pair_of(key) in stored]
@@ -190,7 +202,9 @@ class BarsStage:
     async def _load(self, keys: Sequence[int]) -> None:
         if not keys:
             return
-        rows = np.concatenate((await self._history.day_bars([pair_of(key) for key in keys]), *self._uncommitted))
+        # Taken before the question: what is committed meanwhile may be in neither place afterwards.
+        unsaved = [self._saving, *self._uncommitted]
+        rows = np.concatenate((await self._history.day_bars([pair_of(key) for key in keys]), *unsaved))
         order = np.argsort(pair_keys(rows), kind="stable")
         ordered = pair_keys(rows)[order]
         first, last = np.searchsorted(ordered, keys, side="left"), np.searchsorted(ordered, keys, side="right")

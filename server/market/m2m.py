@@ -76,6 +76,14 @@ class M2mPorts:
     output: M2mOutput
 
 
+@dataclass(frozen=True)
+class Unsaved:
+    """What a commit writes. `candles`: groups of rows of `CANDLE`, to be merged one after the other."""
+
+    candles: list[Rows]
+    current: list[CurrentSample]
+
+
 class M2mStage:
     """Prices, strategies, candles of one M2M slot."""
 
@@ -88,6 +96,7 @@ class M2mStage:
         self._followed = FollowedStrategies()
         self._candles = Candles()
         self._recent: list[SampleRows] = []
+        self._saving: list[Unsaved] = []
         self._complete_until = np.full(256, ABSENT, dtype=np.int64)
         self._complete_run = np.full(256, ABSENT, dtype=np.int64)
         self._latest_run = ""
@@ -116,20 +125,19 @@ class M2mStage:
         return None
 
     async def save(self, transaction: Transaction) -> int:
-        """Writes candles and current figures. -> how many rows."""
-        groups = self._candles.unstored()
-        for rows in groups:
-            await self._ports.output.merge_candles(transaction, rows)
-        current = SampleRows.newest(self._recent).current()
-        await self._ports.output.save_current(transaction, current)
-        return sum(map(len, groups)) + len(current)
+        """Writes candles and current figures as they were when `sections` was called. -> how many rows."""
+        written = 0
+        for unsaved in self._saving:
+            for rows in unsaved.candles:
+                await self._ports.output.merge_candles(transaction, rows)
+                written += len(rows)
+            await self._ports.output.save_current(transaction, unsaved.current)
+            written += len(unsaved.current)
+        return written
 
     def saved(self) -> None:
         """Rows and sections are committed."""
-        self._recent = []
-        self._candles.stored()
-        self._prices.forget_changes()
-        self._followed.forget_changes()
+        self._saving = []
 
     def _changed(self, state: StrategyState) -> SampleRows:
         place = self._followed.place(state.number)
@@ -261,13 +269,17 @@ class M2mStage:
         ).SerializeToString()
 
     def sections(self, *, full: bool) -> Mapping[str, bytes]:
-        """Checkpoint sections: everything, or what changed since `saved`; small ones are always whole."""
+        """Checkpoint sections: everything, or what changed since the last ones; small ones are always whole.
+
+        They, the candles and the current figures count as kept elsewhere from now on, and entries may follow before
+        they are: a stage whose commit fails is thrown away.
+        """
         states = self._followed.snapshot(full=full)
         places = np.flatnonzero(self._followed.numbers >= 0)
         marks = np.empty(len(places), MARK)
         marks["strategy"] = self._followed.numbers[places]
         marks["run"], marks["complete_until"] = self._complete_run[places], self._complete_until[places]
-        return {
+        sections = {
             "prices": self._prices.snapshot(full=full),
             "runs": self._runs.dump(),
             "states": b"".join(_delimited(state.SerializeToString()) for state in states),
@@ -275,6 +287,15 @@ class M2mStage:
             "marks": marks.tobytes(),
             "m2m": orjson.dumps({"latest_run": self._latest_run, "slots": self._slot.slots}),
         }
+        self._take_unsaved()
+        self._prices.forget_changes()
+        self._followed.forget_changes()
+        return sections
+
+    def _take_unsaved(self) -> None:
+        self._saving.append(Unsaved(self._candles.unstored(), SampleRows.newest(self._recent).current()))
+        self._candles.stored()
+        self._recent = []
 
     def restore(self, sections: Mapping[str, bytes]) -> None:
         """Takes over the sections of a checkpoint: the base, then each delta."""

@@ -56,8 +56,7 @@ class SlotTiming:
     """Durations in seconds, as in the settings of the same names.
 
     A commit is followed by at least `work_share` times its own duration of work, so that a slow database slows reading,
-    and a slot whose commits are large commits less often. `aside`: entries are worked on while a commit is under way,
-    which a stage allows that forgets what has changed as soon as it gives its sections.
+    and a slot whose commits are large commits less often. `aside`: entries are worked on while a commit is under way.
     """
 
     lease_duration: float

@@ -12,8 +12,9 @@ from server.store.database import Transaction
 class Stage(Protocol):
     """Turns log entries into outputs. Its state is a pure function of a checkpoint and the entries after it.
 
-    It reads no clock. A runner calls `prepare` and then `apply` for each entry in order, and at times `save`, all in
-    one task. After an error the stage is thrown away.
+    It reads no clock. A runner calls `prepare` and then `apply` for each entry in order, and at times `sections`, all
+    in one task. Then follow `save`, again when its transaction is, and `saved`, which may be aside: entries and their
+    rows come in between. After an error, also of a commit, the stage is thrown away.
     """
 
     def restore(self, sections: Mapping[str, bytes]) -> None:
@@ -33,13 +34,13 @@ class Stage(Protocol):
         ...
 
     def sections(self, *, full: bool) -> Mapping[str, bytes]:
-        """Checkpoint sections: everything, or what changed since `saved`."""
+        """Checkpoint sections: everything, or what changed since the last ones, which count as kept elsewhere."""
         ...
 
     async def save(self, transaction: Transaction) -> int:
-        """Writes the rows that changed since `saved`. -> how many."""
+        """Writes the rows that had changed when `sections` was called. -> how many."""
         ...
 
     def saved(self) -> None:
-        """Rows and sections are committed."""
+        """Rows and sections are committed; a `prepare` may be under way."""
         ...

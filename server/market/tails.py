@@ -99,18 +99,18 @@ class Tails:
         return self.rows[self._due(closed_only)]
 
     def stored(self, *, closed_only: bool) -> None:
-        """The database was given them."""
+        """The database is given them."""
         self._unstored[self._due(closed_only)] = False
 
     def _due(self, closed_only: bool) -> Mask:
         return self._unstored & ((self.rows["flags"] & CLOSED) != 0) if closed_only else self._unstored
 
-    def snapshot(self, *, full: bool, storing_closed_only: bool) -> bytes:
-        """Rows of `TAIL`: all, or what changed since `forget_changes`, as they are once what is due has been stored."""
+    def snapshot(self, *, full: bool) -> bytes:
+        """Rows of `TAIL`: all, or what changed since `forget_changes`."""
         places = np.flatnonzero(self.rows["day"] != ABSENT if full else self._changed)
         tails = np.empty(len(places), TAIL)
         tails["run"], tails["bar"] = self._run[places], self.rows[places]
-        tails["unstored"] = (self._unstored & ~self._due(storing_closed_only))[places]
+        tails["unstored"] = self._unstored[places]
         return tails.tobytes()
 
     def forget_changes(self) -> None:

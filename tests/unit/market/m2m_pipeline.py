@@ -45,6 +45,7 @@ class M2mWorker:
         self.candles: dict[tuple[int, int], tuple[int, ...]] = {}
         self.current: dict[int, CurrentSample] = {}
         self.checkpoint: list[dict[str, bytes]] = []
+        self.taken: tuple[bool, dict[str, bytes]] = (True, {})
         self.published: dict[str, bytes] = {}
         self.announced = 0
         self.stage = self._new_stage()
@@ -79,12 +80,21 @@ class M2mWorker:
         assert self.published.setdefault(entry.id, output) == output, "a repeated output is the same"
         return M2mEntry.FromString(output)
 
-    async def commit(self, *, full: bool = False) -> None:
+    def take(self, *, full: bool = False) -> None:
+        """Begins a commit; entries may follow before `keep`."""
         full = full or not self.checkpoint
-        sections = dict(self.stage.sections(full=full))
+        self.taken = full, dict(self.stage.sections(full=full))
+
+    async def keep(self) -> None:
+        """Ends the commit that `take` began."""
+        full, sections = self.taken
         await self.stage.save(None)
         self.stage.saved()
         self.checkpoint = [sections] if full else [*self.checkpoint, sections]
+
+    async def commit(self, *, full: bool = False) -> None:
+        self.take(full=full)
+        await self.keep()
 
     def crash(self) -> None:
         self.stage = self._new_stage()

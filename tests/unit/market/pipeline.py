@@ -1,5 +1,6 @@
 """What the tests of the worker's stages share: a small market, ticks by hand, a history in memory, an oracle."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import date, time
 from types import MappingProxyType
@@ -117,7 +118,9 @@ class MemoryHistory:
             row for (number, at), row in sorted(self.rows.items(), key=lambda item: item[0])
             if (number, int(day_numbers(np.array([at]))[0])) in set(pairs)
         ]  # fmt: skip
-        return history.from_stored(np.array(chosen, STORED_BAR), self._sessions)
+        found = history.from_stored(np.array(chosen, STORED_BAR), self._sessions)
+        await asyncio.sleep(0)  # as a database does: a commit may come in between
+        return found
 
     async def write(self, transaction: object, bars: np.ndarray) -> None:
         for row in history.to_stored(bars):
@@ -135,6 +138,7 @@ class Worker:
         self.sessions = session_table()
         self.history = MemoryHistory(self.sessions)
         self.checkpoint: list[dict[str, bytes]] = []
+        self.taken: tuple[bool, dict[str, bytes]] = (True, {})
         self.published: dict[str, bytes] = {}
         self.stage = BarsStage(self.sessions, self.history)
 
@@ -146,12 +150,21 @@ class Worker:
         assert self.published.setdefault(entry.id, output) == output, "a repeated output is the same"
         return BarsEntry.FromString(output)
 
-    async def commit(self, *, full: bool = False) -> None:
+    def take(self, *, full: bool = False) -> None:
+        """Begins a commit; entries may follow before `keep`."""
         full = full or not self.checkpoint
-        sections = self.stage.sections(full=full)
+        self.taken = full, dict(self.stage.sections(full=full))
+
+    async def keep(self) -> None:
+        """Ends the commit that `take` began."""
+        full, sections = self.taken
         await self.stage.save(None)
         self.stage.saved()
-        self.checkpoint = [dict(sections)] if full else [*self.checkpoint, dict(sections)]
+        self.checkpoint = [sections] if full else [*self.checkpoint, sections]
+
+    async def commit(self, *, full: bool = False) -> None:
+        self.take(full=full)
+        await self.keep()
 
     def crash(self) -> None:
         """Loses everything that is not committed."""

@@ -1,5 +1,7 @@
 """Bars from ticks, one rule a test."""
 
+import asyncio
+
 import numpy as np
 
 from server.domain.prices import ABSENT
@@ -222,3 +224,34 @@ async def test_a_day_that_another_run_completes_takes_nothing_back_of_the_newest
     closing = bars_of(await worker.feed(second.beat(at(4))))
 
     assert closing[["open_time", "close", "flags"]].tolist() == [(at(3), 120, BAR_CLOSED)]
+
+
+async def test_entries_between_a_commit_and_its_end_are_stored_by_the_next_one():
+    worker, feed = Worker(), Feed()
+    rows = [Tick(STOCK, at(minute), minute, 100 + minute) for minute in range(3)]
+    await worker.feed(feed.batch(rows[0]))
+    worker.take()
+
+    for entry in (feed.batch(rows[1]), feed.batch(rows[2]), feed.ended()):
+        await worker.feed(entry)
+    await worker.keep()
+    early = list(worker.stored())
+    await worker.commit()
+    worker.crash()
+
+    assert early == [(STOCK, at(0))]
+    assert worker.stored() == oracle(rows)
+
+
+async def test_a_late_tick_that_meets_a_commit_builds_on_what_is_committed():
+    worker, feed = Worker(), Feed()
+    rows = [Tick(STOCK, at(minute), minute, 100 + minute, volume=100 * minute) for minute in range(3)]
+    late = Tick(STOCK, at(0, 30), 9, 90, volume=50)
+    await worker.feed(feed.batch(*rows))
+    worker.take()
+
+    await asyncio.gather(worker.feed(feed.batch(late)), worker.keep())
+    await worker.feed(feed.ended())
+    await worker.commit()
+
+    assert worker.stored() == oracle([*rows, late])

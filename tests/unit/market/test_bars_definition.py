@@ -108,21 +108,27 @@ def written(data: st.DataObject, plan: Sequence[Sequence[Tick]]) -> list[Entry]:
 
 
 async def drive(worker: Worker, entries: Sequence[Entry], data: st.DataObject) -> None:
-    """Feeds the entries, with commits and crashes wherever `data` wants them."""
+    """Feeds the entries, with commits, also aside of entries, and crashes wherever `data` wants them."""
     committed = place = crashes = 0
+    taken: int | None = None
     rarely = data.draw(st.booleans())
-    events = st.sampled_from(["go"] * (30 if rarely else 2) + ["commit", "base", "crash"])
+    events = st.sampled_from(["go"] * (30 if rarely else 2) + ["delta", "base", "keep", "crash"])
     while place < len(entries):
         await worker.feed(entries[place])
         place += 1
         event = data.draw(events)
-        if event in {"commit", "base"}:
-            await worker.commit(full=event == "base")
-            committed = place
+        if event in {"delta", "base"} and taken is None:
+            worker.take(full=event == "base")
+            taken = place
+        elif event == "keep" and taken is not None:
+            await worker.keep()
+            committed, taken = taken, None
         elif event == "crash" and crashes < 4:
             crashes += 1
             worker.crash()
-            place = committed
+            place, taken = committed, None
+    if taken is not None:
+        await worker.keep()
     await worker.commit()
 
 

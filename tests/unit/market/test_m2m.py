@@ -225,3 +225,35 @@ async def test_a_long_batch_is_worked_on_in_parts_with_the_same_result(monkeypat
 
     assert results[0] == results[1]
     assert len(results[0][1]) == 1
+
+
+async def test_samples_between_a_commit_and_its_end_are_stored_by_the_next_one():
+    worker, feed = M2mWorker(), Feed()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0))))
+    await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 100)))
+    worker.take()
+
+    await worker.feed(feed.batch(Tick(STOCK, at(0, 9), 2, 130)))
+    await worker.feed(feed.batch(Tick(STOCK, at(1), 3, 110)))
+    await worker.keep()
+    early = worker.ohlc()
+    await worker.commit()
+
+    assert early == {(7, at(0)): (100, 100, 100, 100)}
+    assert worker.ohlc() == {(7, at(0)): (100, 130, 100, 130), (7, at(1)): (110, 110, 110, 110)}
+    assert worker.current[7].market_time == at(1)
+
+
+async def test_prices_and_strategies_between_a_commit_and_its_end_are_in_the_next_checkpoint():
+    worker, feed = M2mWorker(), Feed()
+    await worker.commit()
+    worker.take()
+    await worker.feed(changed(feed, strategy(7, leg(1, STOCK, BUY, 1, 0), leg(2, OPTION, BUY, 1, 0))))
+    await worker.feed(feed.batch(Tick(STOCK, at(0), 1, 100)))
+    await worker.keep()
+    await worker.commit()
+    worker.crash()
+
+    published = await worker.feed(feed.batch(Tick(OPTION, at(0, 1), 2, 10)))
+
+    assert samples_of(published)["m2m"].tolist() == [110]

@@ -207,6 +207,7 @@ class Worker:
     def __init__(self, reference: MemoryReference | None = None) -> None:
         self.reference = reference or MemoryReference()
         self.checkpoint: list[dict[str, bytes]] = []
+        self.taken: tuple[bool, dict[str, bytes]] = (True, {})
         self.published: dict[str, bytes] = {}
         self.minutes: dict[tuple[str, date, int], MinuteChain] = {}
         self.counted: dict[str, float] = {}
@@ -241,12 +242,21 @@ class Worker:
     def observe(self, name: str, seconds: float, **labels: str) -> None:
         """Not of interest."""
 
-    async def commit(self, *, full: bool = False) -> None:
+    def take(self, *, full: bool = False) -> None:
+        """Begins a commit; entries may follow before `keep`."""
         full = full or not self.checkpoint
-        sections = self.stage.sections(full=full)
+        self.taken = full, dict(self.stage.sections(full=full))
+
+    async def keep(self) -> None:
+        """Ends the commit that `take` began."""
+        full, sections = self.taken
         await self.stage.save(None)
         self.stage.saved()
-        self.checkpoint = [dict(sections)] if full else [*self.checkpoint, dict(sections)]
+        self.checkpoint = [sections] if full else [*self.checkpoint, sections]
+
+    async def commit(self, *, full: bool = False) -> None:
+        self.take(full=full)
+        await self.keep()
 
     def crash(self) -> None:
         """Loses everything that is not committed."""

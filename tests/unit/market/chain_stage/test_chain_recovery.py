@@ -99,6 +99,29 @@ async def test_crashes_change_neither_what_is_published_nor_what_is_stored(every
     assert minutes_as_bytes(worker) == minutes_as_bytes(expected)
 
 
+@pytest.mark.parametrize("aside", [1, 4, 20])
+async def test_entries_between_a_commit_and_its_end_are_in_the_next_one(aside):
+    entries = entries_of(market())
+    expected = await uninterrupted(entries)
+    worker = Worker()
+    committed = taken = 0
+
+    for place, entry in enumerate(entries):
+        await worker.feed(entry)
+        if place % (aside + 1) == 0:
+            worker.take()
+            taken = place + 1
+        elif place % (aside + 1) == aside:
+            await worker.keep()
+            committed = taken
+            worker.crash()
+            await worker.feed_all(entries[committed : place + 1])
+    await worker.commit()
+
+    assert worker.published == expected.published
+    assert minutes_as_bytes(worker) == minutes_as_bytes(expected)
+
+
 async def test_the_same_day_again_makes_the_same_minutes():
     groups = market()
     worker = await uninterrupted(entries_of(groups))
