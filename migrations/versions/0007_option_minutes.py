@@ -65,7 +65,7 @@ CREATE INDEX expiry_metrics_open_time_idx ON expiry_metrics USING brin (open_tim
 """
 
 # The owner's rights for one thing. Chunks go by when they were made, not by the days they hold, so that a replayed old
-# day stays as long as a new one. Community drops them by its own policy, which is kept as the setting says.
+# day stays as long as a new one. Both editions: Community's own policy cannot do this before 2.26, its job fails.
 RETENTION = """
 CREATE FUNCTION forget_option_minutes(kept interval) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
@@ -73,17 +73,7 @@ BEGIN
     IF kept < INTERVAL '1 day' THEN
         RAISE EXCEPTION 'minutes of options are kept for at least a day' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF current_setting('timescaledb.license') <> 'timescale' THEN
-        RETURN (SELECT count(*) FROM public.drop_chunks('public.option_minutes', created_before => now() - kept));
-    END IF;
-    IF NOT EXISTS (SELECT FROM timescaledb_information.jobs
-                   WHERE proc_name = 'policy_retention' AND hypertable_schema = 'public'
-                     AND hypertable_name = 'option_minutes'
-                     AND (config ->> 'drop_created_before')::interval = kept) THEN
-        PERFORM public.remove_retention_policy('public.option_minutes', if_exists => true);
-        PERFORM public.add_retention_policy('public.option_minutes', drop_created_before => kept);
-    END IF;
-    RETURN 0;
+    RETURN (SELECT count(*) FROM public.drop_chunks('public.option_minutes', created_before => now() - kept));
 END
 $function$;
 REVOKE ALL ON FUNCTION forget_option_minutes(interval) FROM PUBLIC;

@@ -273,6 +273,9 @@ async def _pool(
             "statement_timeout": limit,
             "idle_in_transaction_session_timeout": limit,
             "timezone": "UTC",
+            # Community edition unpacks what a late or repeated minute of a compressed day falls on. By default it
+            # refuses to for more than some 250 contracts at once; each is unpacked once, so no limit is needed.
+            "timescaledb.max_tuples_decompressed_per_dml_transaction": "0",
         },
         reset=_keep_session,
     )

@@ -26,6 +26,8 @@ _AT_ONCE: Final = 4
 _ROLLUPS: Final = tuple(
     f"{source}_{minutes}m" for source in ("bars", "option_minutes", "expiry_metrics") for minutes in (5, 15)
 )
+_FORGOTTEN: Final = frozenset({"option_minutes_5m", "option_minutes_15m"})
+"""What outlives the minutes that it was made of."""
 
 
 class Edition(StrEnum):
@@ -75,8 +77,8 @@ class RollupStore:
     async def forget_option_minutes(self, days: int) -> int:
         """Drops minutes of options that were recorded more than `days` (1 or more) ago. -> how many chunks went.
 
-        What counts is when they were recorded, so that a replayed old day stays as long as a new one. Community
-        edition drops them by its own policy; this sets it, and returns 0.
+        What counts is when they were recorded, so that a replayed old day stays as long as a new one. What was rolled
+        up of them stays.
         """
         row = await self._database.fetchrow(_SQL["forget_option_minutes"], timedelta(days=days))
         return row["chunks"] if row else 0
@@ -98,10 +100,11 @@ class RollupStore:
             buckets, marks = await self._pending(session, limit, settle)
             if not buckets:
                 return 0
+            whole = [row["bucket"] for row in await session.fetch(_SQL["unforgotten"], buckets)]
             await session.execute(_SQL["take_rollup_role"])
             try:
-                for start, end in _ranges(buckets):
-                    for rollup in _ROLLUPS:
+                for rollup in _ROLLUPS:
+                    for start, end in _ranges(whole if rollup in _FORGOTTEN else buckets):
                         await session.execute(_SQL[f"refresh_{rollup}"], start, end)
             finally:
                 await session.execute(_SQL["leave_rollup_role"])
@@ -115,10 +118,8 @@ class RollupStore:
 
 def _ranges(buckets: Sequence[datetime]) -> Iterator[tuple[datetime, datetime]]:
     """Ascending quarter hours as the fewest ranges [start, end)."""
-    start = end = buckets[0]
-    for bucket in buckets:
-        if bucket > end:
-            yield start, end
-            start = bucket
-        end = bucket + _QUARTER
-    yield start, end
+    first = 0
+    for position in range(1, len(buckets) + 1):
+        if position == len(buckets) or buckets[position] > buckets[position - 1] + _QUARTER:
+            yield buckets[first], buckets[position - 1] + _QUARTER
+            first = position

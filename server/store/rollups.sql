@@ -73,7 +73,8 @@ CALL refresh_continuous_aggregate('bars_5m', $1::timestamptz, $2::timestamptz);
 CALL refresh_continuous_aggregate('bars_15m', $1::timestamptz, $2::timestamptz);
 
 -- name: roll_up_option_minutes_5m
-INSERT INTO option_minutes_5m
+-- What was made of more minutes than are left stays: the others were forgotten since.
+INSERT INTO option_minutes_5m AS known
 SELECT * FROM rolled_option_minutes($1::timestamptz[], INTERVAL '5 minutes')
 ON CONFLICT (instrument_id, open_time) DO UPDATE SET
     samples = excluded.samples, spot = excluded.spot, forward = excluded.forward,
@@ -87,10 +88,11 @@ ON CONFLICT (instrument_id, open_time) DO UPDATE SET
     charm = excluded.charm, speed = excluded.speed, zomma = excluded.zomma, colour = excluded.colour,
     spread = excluded.spread, spread_pct = excluded.spread_pct, imbalance_pct = excluded.imbalance_pct,
     pressure = excluded.pressure, microprice = excluded.microprice, liquidity_score = excluded.liquidity_score,
-    minutes = excluded.minutes;
+    minutes = excluded.minutes
+WHERE excluded.minutes >= known.minutes;
 
 -- name: roll_up_option_minutes_15m
-INSERT INTO option_minutes_15m
+INSERT INTO option_minutes_15m AS known
 SELECT * FROM rolled_option_minutes($1::timestamptz[], INTERVAL '15 minutes')
 ON CONFLICT (instrument_id, open_time) DO UPDATE SET
     samples = excluded.samples, spot = excluded.spot, forward = excluded.forward,
@@ -104,7 +106,8 @@ ON CONFLICT (instrument_id, open_time) DO UPDATE SET
     charm = excluded.charm, speed = excluded.speed, zomma = excluded.zomma, colour = excluded.colour,
     spread = excluded.spread, spread_pct = excluded.spread_pct, imbalance_pct = excluded.imbalance_pct,
     pressure = excluded.pressure, microprice = excluded.microprice, liquidity_score = excluded.liquidity_score,
-    minutes = excluded.minutes;
+    minutes = excluded.minutes
+WHERE excluded.minutes >= known.minutes;
 
 -- name: roll_up_expiry_metrics_5m
 INSERT INTO expiry_metrics_5m
@@ -132,6 +135,18 @@ ON CONFLICT (underlying, expiry, open_time) DO UPDATE SET
     skew = excluded.skew, straddle = excluded.straddle, expected_move = excluded.expected_move,
     minutes = excluded.minutes;
 
+-- name: unforgotten
+-- Of quarter hours those with all the minutes of options that their roll-ups were made of. Refreshing another one would
+-- take away what forgotten minutes were made into.
+SELECT bucket FROM unnest($1::timestamptz[]) AS dirty (bucket)
+WHERE NOT EXISTS (
+    SELECT FROM option_minutes_15m AS rolled
+    WHERE rolled.open_time = dirty.bucket AND rolled.minutes > (
+        SELECT count(*) FROM option_minutes AS kept
+        WHERE kept.instrument_id = rolled.instrument_id AND kept.open_time >= dirty.bucket
+          AND kept.open_time < dirty.bucket + INTERVAL '15 minutes'))
+ORDER BY bucket;
+
 -- name: refresh_option_minutes_5m
 CALL refresh_continuous_aggregate('option_minutes_5m', $1::timestamptz, $2::timestamptz);
 
@@ -145,5 +160,5 @@ CALL refresh_continuous_aggregate('expiry_metrics_5m', $1::timestamptz, $2::time
 CALL refresh_continuous_aggregate('expiry_metrics_15m', $1::timestamptz, $2::timestamptz);
 
 -- name: forget_option_minutes
--- Drops the minutes that were recorded longer than $1 ago; Community edition: sets the policy that does.
+-- Drops the minutes that were recorded longer than $1 ago.
 SELECT forget_option_minutes($1::interval) AS chunks;
