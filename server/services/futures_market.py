@@ -125,8 +125,8 @@ class FuturesMarket:
     async def view(self, underlying: str, as_of: int | None) -> FuturesView:
         """The futures now, or as they were known at `as_of`.
 
-        Of the past, contracts of which nothing was known are left out. Raises NotFound without one in force (of the
-        past: that was known), FailedPrecondition (MARKET_TIME_UNKNOWN) when nothing says what time it is.
+        Of the past, contracts of which nothing was known are left out, unless that is so of all. Raises NotFound
+        without one in force, FailedPrecondition (MARKET_TIME_UNKNOWN) when nothing says what time it is.
         """
         name = symbol_of(underlying)
         if as_of is not None:
@@ -169,8 +169,6 @@ class FuturesMarket:
         contracts = await self._contracts(name, as_of)
         underlying = await self._underlying(name)
         seen = await self._stored([*contracts, *underlying], as_of)
-        if not any(item.instrument_id in seen for item in contracts):
-            raise no_futures(name)
         return self._view_of_bars(name, as_of, contracts, underlying, seen)
 
     async def _latest(self, name: str) -> FuturesView:
@@ -194,8 +192,8 @@ class FuturesMarket:
         seen: Mapping[int, Sighting],
     ) -> FuturesView:
         known = [item for item in contracts if item.instrument_id in seen]
-        listed = tuple(ListedFuture(item, seen[item.instrument_id]) for item in known)
-        stale = _newest_day(listed, as_of) != exchange_date(as_of)
+        listed = tuple(ListedFuture(item, seen.get(item.instrument_id)) for item in known or contracts)
+        stale = not known or _newest_day(listed, as_of) != exchange_date(as_of)
         return FuturesView(name, as_of, stale, listed, _spot(underlying, seen, listed, as_of))
 
     async def _contracts(self, name: str, instant: int | None) -> tuple[Instrument, ...]:

@@ -189,10 +189,13 @@ async def test_without_a_feed_and_bars_nobody_knows_what_time_it_is(api, futures
     assert await refusal(api, "GetRolloverMetrics", request) == "MARKET_TIME_UNKNOWN"
 
 
-async def test_a_time_at_which_no_future_was_known_has_none(api, futures):
-    request = pb.GetRolloverMetricsRequest(underlying="RELIANCE", as_of=at("2010-01-04T15:30:00"))
+async def test_contracts_of_which_nothing_was_known_are_listed_without_figures(api, futures):
+    found = await ask(
+        api, "GetRolloverMetrics", pb.GetRolloverMetricsRequest(underlying="RELIANCE", as_of=at("2025-11-25T15:30:00"))
+    )
 
-    assert await refusal(api, "GetRolloverMetrics", request) == "RESOURCE_NOT_FOUND"
+    assert [row.quote.HasField("open_interest") for row in found.expiries] == [False] * 4
+    assert (found.stale, found.HasField("rollover_percent")) == (True, False)
 
 
 async def test_term_structure_compares_with_the_spot_and_with_the_contract_before(api, worker_db, futures, instruments):
