@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+from hypothesis import strategies as st
 
 from server.domain.bars import BAR_STATE
 from server.domain.calendar import MarketCalendar, WeekdayHours
@@ -178,6 +179,31 @@ class Worker:
     def stored(self) -> dict[tuple[int, int], tuple[int, ...]]:
         """Stored bars as (open, high, low, close, volume, open interest, flags) by instrument and minute."""
         return {key: shown(row) for key, row in self.history.rows.items()}
+
+
+async def drive(worker: Worker, entries: Sequence[Entry], data: st.DataObject) -> None:
+    """Feeds the entries, with commits, also aside of entries, and crashes wherever `data` wants them."""
+    committed = place = crashes = 0
+    taken: int | None = None
+    rarely = data.draw(st.booleans())
+    events = st.sampled_from(["go"] * (30 if rarely else 2) + ["delta", "base", "keep", "crash"])
+    while place < len(entries):
+        await worker.feed(entries[place])
+        place += 1
+        event = data.draw(events)
+        if event in {"delta", "base"} and taken is None:
+            worker.take(full=event == "base")
+            taken = place
+        elif event == "keep" and taken is not None:
+            await worker.keep()
+            committed, taken = taken, None
+        elif event == "crash" and crashes < 4:
+            crashes += 1
+            worker.crash()
+            place, taken = committed, None
+    if taken is not None:
+        await worker.keep()
+    await worker.commit()
 
 
 def shown(row: np.void) -> tuple[int, ...]:

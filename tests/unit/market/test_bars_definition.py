@@ -10,7 +10,7 @@ from server.domain.prices import ABSENT
 from server.domain.timeframes import MINUTE_NS
 from server.market.entries import Entry
 from strikeline.internal.v1.log_pb2 import BarsEntry
-from tests.unit.market.pipeline import INDEX, MONDAY, OPTION, SECOND, STOCK, Feed, Tick, Worker, bars_of, oracle
+from tests.unit.market.pipeline import INDEX, MONDAY, OPTION, SECOND, STOCK, Feed, Tick, Worker, bars_of, drive, oracle
 
 DAY = 86_400 * SECOND
 EDGES = (-1, 0, 1, 2, 3, 374, 375)
@@ -105,31 +105,6 @@ def written(data: st.DataObject, plan: Sequence[Sequence[Tick]]) -> list[Entry]:
             log.start(source)
         log.end(source)
     return log.entries
-
-
-async def drive(worker: Worker, entries: Sequence[Entry], data: st.DataObject) -> None:
-    """Feeds the entries, with commits, also aside of entries, and crashes wherever `data` wants them."""
-    committed = place = crashes = 0
-    taken: int | None = None
-    rarely = data.draw(st.booleans())
-    events = st.sampled_from(["go"] * (30 if rarely else 2) + ["delta", "base", "keep", "crash"])
-    while place < len(entries):
-        await worker.feed(entries[place])
-        place += 1
-        event = data.draw(events)
-        if event in {"delta", "base"} and taken is None:
-            worker.take(full=event == "base")
-            taken = place
-        elif event == "keep" and taken is not None:
-            await worker.keep()
-            committed, taken = taken, None
-        elif event == "crash" and crashes < 4:
-            crashes += 1
-            worker.crash()
-            place, taken = committed, None
-    if taken is not None:
-        await worker.keep()
-    await worker.commit()
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,13 +1,13 @@
 """Past minutes complete days: the bars are those that the feed would have made, and nothing of the present moves."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.domain.timeframes import MINUTE_NS
 from server.market.entries import HISTORY, Entry
-from tests.unit.market.pipeline import MONDAY, SECOND, STOCK, Feed, Tick, Worker, oracle, ticks
+from tests.unit.market.pipeline import MONDAY, SECOND, STOCK, Feed, Tick, Worker, drive, oracle, ticks
 
-MINUTES = 30
+MINUTES = 12
 
 
 def at(minute: int, second: float = 0) -> int:
@@ -76,26 +76,36 @@ async def test_a_day_that_no_feed_has_seen_is_filled_alone():
     assert worker.stored() == oracle([*minute_ticks(0), *minute_ticks(1)])
 
 
+def live_entries(data: st.DataObject, feed: Feed, live: list[int], missed: list[int]) -> list[Entry]:
+    """Live minutes in entries of several, some ticks late, with beats that close minutes, and fills in between."""
+    rows = [row for minute in live for row in minute_ticks(minute)]
+    for _ in range(data.draw(st.integers(0, 6))):
+        place = data.draw(st.integers(0, len(rows) - 1))
+        rows.insert(place + data.draw(st.integers(1, 8)), rows.pop(place))
+    entries = [feed.started()]
+    while rows:
+        size = data.draw(st.integers(1, 10))
+        entries.append(feed.batch(*rows[:size]))
+        rows = rows[size:]
+        then = data.draw(st.sampled_from(["go", "go", "beat", "fill"]))
+        if then == "beat":
+            entries.append(feed.beat(feed.market_time - (feed.market_time - MONDAY) % MINUTE_NS + MINUTE_NS))
+        elif then == "fill":
+            entries.append(past(feed, data.draw(st.permutations(missed))[:3]))
+            feed.next_id += 1
+    return entries
+
+
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 async def test_whatever_is_missed_and_filled_however_often_the_bars_are_those_of_the_whole_day(data):
     live = data.draw(st.lists(st.integers(0, MINUTES - 1), min_size=1, unique=True).map(sorted))
     missed = [minute for minute in range(MINUTES) if minute not in live]
-    fills = data.draw(st.lists(st.tuples(st.integers(0, len(live)), st.sampled_from(("commit", "crash", "none")))))
     worker, feed = Worker(), Feed(source="ticker")
-    await worker.commit(full=True)
-    await follow(worker, feed, feed.started())
+    entries = live_entries(data, feed, live, missed)
+    entries.append(past(feed, missed))
+    feed.next_id += 1
 
-    places = sorted([*fills, (data.draw(st.integers(0, len(live))), "none")])
-    for place, minute in enumerate([*live, None]):
-        for _, then in [fill for fill in places if fill[0] == place]:
-            await follow(worker, feed, past(feed, missed))
-            if then != "none":
-                await worker.commit()
-            if then == "crash":
-                worker.crash()
-        if minute is not None:
-            await follow(worker, feed, feed.batch(*minute_ticks(minute)))
-    await follow(worker, feed, feed.ended())
-    await worker.commit(full=True)
+    await drive(worker, [*entries, feed.ended()], data)
 
     assert worker.stored() == oracle(row for minute in range(MINUTES) for row in minute_ticks(minute))
