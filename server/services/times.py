@@ -9,6 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server.domain.errors import InvalidArgument
 
 NANOSECONDS = 1_000_000_000
+_FIRST = datetime(1, 1, 8, tzinfo=UTC)
+_LAST = datetime(9999, 12, 24, tzinfo=UTC)
 
 
 def timestamp(nanoseconds: int) -> Timestamp:
@@ -25,8 +27,11 @@ def timestamp_of(instant: datetime) -> Timestamp:
 
 
 def datetime_of(field: str, value: Timestamp) -> datetime:
-    """A message as an aware datetime, cut to the microsecond. Raises InvalidArgument that names the field."""
+    """A message as an aware datetime, cut to the microsecond. Raises InvalidArgument that names the field.
+
+    Times at the ends of the calendar are moved inward by some days: they too have a date in every zone.
+    """
     try:
-        return value.ToDatetime(tzinfo=UTC)
+        return min(max(value.ToDatetime(tzinfo=UTC), _FIRST), _LAST)
     except (ValueError, OverflowError) as error:
         raise InvalidArgument.of(field, "must be between the years 0001 and 9999") from error
