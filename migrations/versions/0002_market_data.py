@@ -96,6 +96,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO strikeline_worker;
 # Refreshing needs the owner's rights, so the aggregates belong to a role of their own. The worker does not inherit
 # them: it takes them on for the refresh alone (SET ROLE), and can otherwise only read.
 AGGREGATE = """
+SET LOCAL ROLE strikeline_rollup;
 CREATE MATERIALIZED VIEW {name} WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
 SELECT instrument_id,
        time_bucket(INTERVAL '{minutes} minutes', open_time) AS open_time,
@@ -112,7 +113,7 @@ FROM bars_1m
 GROUP BY instrument_id, time_bucket(INTERVAL '{minutes} minutes', open_time)
 WITH NO DATA;
 GRANT SELECT ON {name} TO strikeline_api, strikeline_worker;
-ALTER MATERIALIZED VIEW {name} OWNER TO strikeline_rollup;
+RESET ROLE;
 """
 
 # Late ticks and replays may still write into a compressed chunk: TimescaleDB unpacks what it must.
@@ -135,7 +136,7 @@ $$;
 GRANT strikeline_rollup TO strikeline_worker WITH INHERIT FALSE, SET TRUE;
 GRANT strikeline_rollup TO CURRENT_USER;
 GRANT USAGE, CREATE ON SCHEMA public TO strikeline_rollup;
-GRANT SELECT ON bars_1m TO strikeline_rollup;
+GRANT SELECT, TRIGGER ON bars_1m TO strikeline_rollup;
 """
 
 
@@ -144,7 +145,8 @@ def upgrade() -> None:
     if is_community():
         run(ROLLUP_ROLE)
         run(AGGREGATE.format(name="bars_5m", minutes=5) + AGGREGATE.format(name="bars_15m", minutes=15))
-        run("REVOKE CREATE ON SCHEMA public FROM strikeline_rollup;" + COMPRESSION)
+        run("REVOKE CREATE ON SCHEMA public FROM strikeline_rollup; REVOKE TRIGGER ON bars_1m FROM strikeline_rollup;")
+        run(COMPRESSION)
     else:
         run(TABLE.format(name="bars_5m") + TABLE.format(name="bars_15m"))
 

@@ -123,18 +123,20 @@ GRANT SELECT ON {name} TO strikeline_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO strikeline_worker;
 """
 AGGREGATE = """
+SET LOCAL ROLE strikeline_rollup;
 CREATE MATERIALIZED VIEW {name} WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
 SELECT {key}, time_bucket(INTERVAL '{minutes} minutes', open_time) AS open_time, {aggregates}
 FROM {source} GROUP BY {key}, time_bucket(INTERVAL '{minutes} minutes', open_time) WITH NO DATA;
 GRANT SELECT ON {name} TO strikeline_api, strikeline_worker;
-ALTER MATERIALIZED VIEW {name} OWNER TO strikeline_rollup;
+RESET ROLE;
 """
 COMMUNITY_BEFORE = """
 GRANT CREATE ON SCHEMA public TO strikeline_rollup;
-GRANT SELECT ON option_minutes, expiry_metrics TO strikeline_rollup;
+GRANT SELECT, TRIGGER ON option_minutes, expiry_metrics TO strikeline_rollup;
 """
 COMMUNITY_AFTER = """
 REVOKE CREATE ON SCHEMA public FROM strikeline_rollup;
+REVOKE TRIGGER ON option_minutes, expiry_metrics FROM strikeline_rollup;
 ALTER TABLE option_minutes SET (timescaledb.compress, timescaledb.compress_segmentby = 'instrument_id',
                                 timescaledb.compress_orderby = 'open_time DESC');
 SELECT add_compression_policy('option_minutes', INTERVAL '2 days');
