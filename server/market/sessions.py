@@ -105,6 +105,15 @@ class SessionTable:
                 opens[inside], closes[inside], firsts[inside] = opening, closing, sessions[0][0]
         return Located(days, opens, closes, firsts)
 
+    def inside(self, ticks: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Which ticks fall into a session of their instrument's market; those of unregistered ones do not."""
+        known: NDArray[np.bool_] = ~np.isin(ticks["instrument"], self.unknown(ticks["instrument"]))
+        if known.all():
+            return self.locate(ticks["instrument"], ticks["event_time"]).inside
+        found = np.zeros(len(ticks), np.bool_)
+        found[known] = self.locate(ticks["instrument"][known], ticks["event_time"][known]).inside
+        return found
+
     def sessions(self, calendar: int, day: int) -> tuple[tuple[int, int], ...]:
         """Opens and closes of one calendar's day, nanoseconds, ascending."""
         if calendar == _WITHOUT_CALENDAR:

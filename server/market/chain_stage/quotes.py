@@ -30,6 +30,7 @@ QUOTE = np.dtype(
                 "last_price",
                 "volume",
                 "open_interest",
+                "session_open_interest",
                 "previous_open_interest",
                 "exchange_oi_change",
                 "bid_price",
@@ -43,11 +44,13 @@ QUOTE = np.dtype(
 """The newest tick of an instrument, the index of the run that it is of, and the exchange day that it fell on.
 
 Price, open interest and volume are the day's newest known ones: a tick that does not tell them leaves them, and the
-price stays that of `price_time`. The day's cumulative volume never falls. `previous_open_interest` is the one of the
-trading day before the chain's day, and `exchange_oi_change` the feed's own figure of the day. `ABSENT` is not known.
+price stays that of `price_time`. The day's cumulative volume never falls. `session_open_interest` is the newest one
+that was told within a session: the day's close, which the exchange may revise afterwards. `previous_open_interest` is
+the close of the trading day before the chain's day, and `exchange_oi_change` the feed's own figure of the day.
+`ABSENT` is not known.
 """
 
-_SOURCES = MappingProxyType({"price_time": "event_time"})
+_SOURCES = MappingProxyType({"price_time": "event_time", "session_open_interest": "open_interest"})
 _BOOK = ("bid_price", "bid_quantity", "ask_price", "ask_quantity")
 
 
@@ -70,18 +73,20 @@ class Quotes:
             self.rows = np.concatenate((self.rows, _empty(extra)))
             self._changed = np.pad(self._changed, (0, extra))
 
-    def apply(self, run: Run, ticks: Rows) -> Ids:
-        """Takes in ticks of a run. -> the instruments whose quote changed, ascending."""
+    def apply(self, run: Run, ticks: Rows, in_session: Mask) -> Ids:
+        """Takes in ticks of a run; which of them are of a session is told. -> whose quotes changed, ascending."""
         if not len(ticks):
             return np.empty(0, np.int32)
         self.reserve(int(ticks["instrument"].max()) + 1)
-        chosen = ticks[self._newer(run, ticks)]
-        chosen = chosen[np.lexsort((chosen["row"], chosen["event_time"], chosen["instrument"]))]
+        newer = self._newer(run, ticks)
+        chosen, inside = ticks[newer], in_session[newer]
+        order = np.lexsort((chosen["row"], chosen["event_time"], chosen["instrument"]))
+        chosen, inside = chosen[order], inside[order]
         ids: Ids = chosen["instrument"]
         if len(ids):
             first = np.flatnonzero(np.insert(ids[1:] != ids[:-1], 0, True))
             ids = ids[first]
-            self._put(run, ids, _Groups(chosen, first))
+            self._put(run, ids, _Groups(chosen, inside, first))
         return ids
 
     def report(self, run: Run, reports: Rows) -> Ids:
@@ -94,13 +99,17 @@ class Quotes:
         return ids
 
     def begin_day(self, ids: Ids, previous_days: Numbers, stored: Numbers) -> None:
-        """A trading day begins for these instruments: what is known of the trading day before becomes the baseline.
+        """A trading day begins for these instruments: the close of the trading day before becomes the baseline.
 
-        `stored` is what the database knows of it, `ABSENT` for nothing.
+        `stored` is what the database knows of it, `ABSENT` for nothing. Of a day that was recorded after its close
+        only, what was told then stands for it.
         """
         known = self.rows[ids]
-        own = (known["day"] == previous_days) & (known["open_interest"] != ABSENT)
-        self.rows["previous_open_interest"][ids] = np.where(own, known["open_interest"], stored)
+        close = np.where(
+            known["session_open_interest"] == ABSENT, known["open_interest"], known["session_open_interest"]
+        )
+        own = (known["day"] == previous_days) & (close != ABSENT)
+        self.rows["previous_open_interest"][ids] = np.where(own, close, stored)
         self.rows["instrument"][ids] = ids
         self._changed[ids] = True
 
@@ -147,7 +156,13 @@ class Quotes:
         for name in ("event_time", "row", *_BOOK):
             rows[name] = groups.newest[name]
         priced, counted = groups.last_known("last_price"), groups.last_known("open_interest")
-        for name, place in (("price_time", priced), ("last_price", priced), ("open_interest", counted)):
+        closed = groups.last_known("open_interest", in_session=True)
+        for name, place in (
+            ("price_time", priced),
+            ("last_price", priced),
+            ("open_interest", counted),
+            ("session_open_interest", closed),
+        ):
             rows[name] = _kept(groups.at(place, _SOURCES.get(name, name)), before[name], same)
         rows["volume"] = np.maximum(groups.highest("volume"), np.where(same, before["volume"], ABSENT))
         rows["exchange_oi_change"] = np.where(same, before["exchange_oi_change"], ABSENT)
@@ -158,8 +173,9 @@ class Quotes:
 class _Groups:
     """Ticks by instrument, each group ascending by time; those of its newest tick's day count."""
 
-    def __init__(self, ticks: Rows, first: Numbers) -> None:
+    def __init__(self, ticks: Rows, in_session: Mask, first: Numbers) -> None:
         self._ticks = ticks
+        self._in_session = in_session
         self._first = first
         self._last = np.append(first[1:], len(ticks)) - 1
         days = day_numbers(ticks["event_time"])
@@ -167,9 +183,11 @@ class _Groups:
         self.day: Numbers = days[self._last]
         self._counts: Mask = days == np.repeat(self.day, np.diff(np.append(first, len(ticks))))
 
-    def last_known(self, name: str) -> Numbers:
-        """Where each group tells a column last; -1 where it does not."""
+    def last_known(self, name: str, *, in_session: bool = False) -> Numbers:
+        """Where each group tells a column last, at any time or within a session; -1 where it does not."""
         known = self._counts & (self._ticks[name] != ABSENT)
+        if in_session:
+            known &= self._in_session
         place: Numbers = np.maximum.reduceat(np.where(known, np.arange(len(known)), -1), self._first)
         return place
 

@@ -184,7 +184,7 @@ class ChainsStage:
         run.market_time = max(run.market_time, segment.market_time)
         self._expire(run)
         self._begin_day(run, segment)
-        changed = self._quotes.apply(run, segment.ticks)
+        changed = self._quotes.apply(run, segment.ticks, self._sessions.inside(segment.ticks))
         reported = self._quotes.report(run, segment.reports)
         self._touch(run, np.concatenate((changed, reported)))
         self._books.apply(run, segment.depths)

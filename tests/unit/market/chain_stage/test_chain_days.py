@@ -59,6 +59,28 @@ async def test_volume_falls_and_the_baseline_is_taken_when_the_next_day_begins()
     assert chain.rows["call"]["open_interest"].tolist() == [4_000, 7_500, 4_000, 4_000]
 
 
+async def test_the_baseline_is_the_close_and_not_what_the_exchange_revised_it_to_afterwards():
+    worker = Worker()
+    feed = await started(worker)
+    await worker.feed(feed.batch(*whole_chain(OPEN, MONTHLY, open_interest=4_000)))
+    revised = minute(390)
+    await worker.feed(feed.batch(option_tick(call(24_000, MONTHLY), revised, open_interest=5_000)))
+
+    (chain,) = chains_of(await worker.feed(feed.batch(option_tick(call(24_000, MONTHLY), EXPIRY_DAY))))
+
+    assert chain.rows["call"]["previous_open_interest"].tolist() == [4_000] * 4
+
+
+async def test_of_a_day_that_was_told_after_its_close_only_that_is_the_baseline():
+    worker = Worker()
+    feed = await started(worker)
+    await worker.feed(feed.batch(*whole_chain(minute(375), MONTHLY, open_interest=5_000)))
+
+    (chain,) = chains_of(await worker.feed(feed.batch(option_tick(call(24_000, MONTHLY), EXPIRY_DAY))))
+
+    assert chain.rows["call"]["previous_open_interest"].tolist() == [5_000] * 4
+
+
 async def test_the_baseline_of_a_first_day_is_what_is_stored_of_the_trading_day_before():
     reference = MemoryReference()
     friday = OPEN - 3 * 86_400 * SECOND - (9 * 60 + 15) * 60 * SECOND
