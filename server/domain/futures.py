@@ -151,11 +151,11 @@ class ExpiryShare:
 class Rollover:
     """How far an underlying has rolled. `percent` is what lies beyond the nearest expiry; None is absent.
 
-    `cost` is the price of moving on: next over near, in per cent of near. Shares sum to 100.
+    `total_open_interest` is None when no contract's is known. `cost` is the price of moving on: next over near, in per cent of near. Shares sum to 100.
     """
 
     expiries: tuple[ExpiryShare, ...]
-    total_open_interest: float
+    total_open_interest: float | None
     percent: float | None
     cost: float | None
 
@@ -163,10 +163,11 @@ class Rollover:
 def rollover(quotes: Sequence[FutureQuote], instant_ns: int, pressure_days: int = PRESSURE_DAYS) -> Rollover:
     """Rollover of one underlying's futures at an instant (nanoseconds since 1970 UTC).
 
-    Contracts without a known open interest count as none.
+    A contract without a known open interest counts as none beside others that have one.
     """
     ahead = in_force(quotes, instant_ns)
     today = exchange_date(instant_ns)
+    known = any(quote.open_interest is not None for quote in ahead)
     amounts = [quote.open_interest or 0.0 for quote in ahead]
     total = math.fsum(amounts)
     percent = math.fsum(amounts[1:]) / total * 100.0 if total else None
@@ -174,7 +175,7 @@ def rollover(quotes: Sequence[FutureQuote], instant_ns: int, pressure_days: int 
     for quote, amount in zip(ahead, amounts, strict=True):
         days, share = (quote.expiry - today).days, amount / total * 100.0 if total else 0.0
         rows.append(ExpiryShare(quote.expiry, days, amount, share, rollover_pressure(share, days, pressure_days)))
-    return Rollover(tuple(rows), total, percent, _cost(ahead))
+    return Rollover(tuple(rows), total if known else None, percent, _cost(ahead))
 
 
 def rollover_pressure(share: float, days: int, pressure_days: int = PRESSURE_DAYS) -> float:

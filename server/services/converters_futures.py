@@ -24,7 +24,7 @@ def rollover_message(view: FuturesView, found: Rollover, pressure_days: int) -> 
         as_of=timestamp(view.as_of),
         stale=view.stale,
         pressure_days=pressure_days,
-        total_open_interest=round(found.total_open_interest),
+        total_open_interest=None if found.total_open_interest is None else round(found.total_open_interest),
         open_interest_unit=_common_unit(view),
         rollover_percent=found.percent,
         rollover_cost_percent=found.cost,

@@ -195,7 +195,11 @@ async def test_contracts_of_which_nothing_was_known_are_listed_without_figures(a
     )
 
     assert [row.quote.HasField("open_interest") for row in found.expiries] == [False] * 4
-    assert (found.stale, found.HasField("rollover_percent")) == (True, False)
+    assert (found.stale, found.HasField("rollover_percent"), found.HasField("total_open_interest")) == (
+        True,
+        False,
+        False,
+    )
 
 
 async def test_term_structure_compares_with_the_spot_and_with_the_contract_before(api, worker_db, futures, instruments):

@@ -124,9 +124,11 @@ def test_pressure_is_nothing_after_expiry_or_without_a_limit() -> None:
 
 
 def test_rollover_is_absent_without_open_interest() -> None:
-    found = rollover(quotes(None, 0.0, None), at(date(2024, 11, 10)))
+    nothing_held = rollover(quotes(None, 0.0, None), at(date(2024, 11, 10)))
+    nothing_known = rollover(quotes(None, None, None), at(date(2024, 11, 10)))
 
-    assert (found.percent, found.total_open_interest) == (None, 0.0)
+    assert (nothing_held.percent, nothing_held.total_open_interest) == (None, 0.0)
+    assert (nothing_known.percent, nothing_known.total_open_interest) == (None, None)
     assert rollover([], at(date(2024, 11, 10))).cost is None
 
 

@@ -7776,9 +7776,9 @@ class RolloverMetrics(betterproto2.Message):
     The limit of the pressure in calendar days.
     """
 
-    total_open_interest: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
+    total_open_interest: "int | None" = betterproto2.field(5, betterproto2.TYPE_INT64, optional=True)
     """
-    Sum over the expiries.
+    Sum over the expiries. Absent when none is known.
     """
 
     open_interest_unit: "OpenInterestUnit" = betterproto2.field(
@@ -10014,8 +10014,8 @@ class FuturesServiceStub(betterproto2_grpclib.ServiceStub):
     """
     What futures say: positions, rollover, basis and carry.
 
-    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over or were not known yet at
-    the time asked for with ERROR_REASON_RESOURCE_NOT_FOUND.
+    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over at the time
+    asked for with ERROR_REASON_RESOURCE_NOT_FOUND. Of a time at which nothing was known of them, they have no figures.
     """
 
     async def list_position_signals(

@@ -516,7 +516,7 @@ class RolloverMetrics(_message.Message):
     pressure_days: _builtins.int
     """The limit of the pressure in calendar days."""
     total_open_interest: _builtins.int
-    """Sum over the expiries."""
+    """Sum over the expiries. Absent when none is known."""
     open_interest_unit: Global___OpenInterestUnit.ValueType
     """What `total_open_interest` counts. Unspecified when the expiries differ or none is known."""
     rollover_percent: _builtins.float
@@ -538,24 +538,28 @@ class RolloverMetrics(_message.Message):
         as_of: _timestamp_pb2.Timestamp | None = ...,
         stale: _builtins.bool = ...,
         pressure_days: _builtins.int = ...,
-        total_open_interest: _builtins.int = ...,
+        total_open_interest: _builtins.int | None = ...,
         open_interest_unit: Global___OpenInterestUnit.ValueType = ...,
         rollover_percent: _builtins.float | None = ...,
         rollover_cost_percent: _builtins.float | None = ...,
         expiries: _abc.Iterable[Global___RolloverExpiry] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_rollover_cost_percent", b"_rollover_cost_percent", "_rollover_percent", b"_rollover_percent", "as_of", b"as_of", "rollover_cost_percent", b"rollover_cost_percent", "rollover_percent", b"rollover_percent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rollover_cost_percent", b"_rollover_cost_percent", "_rollover_percent", b"_rollover_percent", "_total_open_interest", b"_total_open_interest", "as_of", b"as_of", "rollover_cost_percent", b"rollover_cost_percent", "rollover_percent", b"rollover_percent", "total_open_interest", b"total_open_interest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rollover_cost_percent", b"_rollover_cost_percent", "_rollover_percent", b"_rollover_percent", "as_of", b"as_of", "expiries", b"expiries", "open_interest_unit", b"open_interest_unit", "pressure_days", b"pressure_days", "rollover_cost_percent", b"rollover_cost_percent", "rollover_percent", b"rollover_percent", "stale", b"stale", "total_open_interest", b"total_open_interest", "underlying", b"underlying"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rollover_cost_percent", b"_rollover_cost_percent", "_rollover_percent", b"_rollover_percent", "_total_open_interest", b"_total_open_interest", "as_of", b"as_of", "expiries", b"expiries", "open_interest_unit", b"open_interest_unit", "pressure_days", b"pressure_days", "rollover_cost_percent", b"rollover_cost_percent", "rollover_percent", b"rollover_percent", "stale", b"stale", "total_open_interest", b"total_open_interest", "underlying", b"underlying"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rollover_cost_percent: _TypeAlias = _typing.Literal["rollover_cost_percent"]  # noqa: Y015
     _WhichOneofArgType__rollover_cost_percent: _TypeAlias = _typing.Literal["_rollover_cost_percent", b"_rollover_cost_percent"]  # noqa: Y015
     _WhichOneofReturnType__rollover_percent: _TypeAlias = _typing.Literal["rollover_percent"]  # noqa: Y015
     _WhichOneofArgType__rollover_percent: _TypeAlias = _typing.Literal["_rollover_percent", b"_rollover_percent"]  # noqa: Y015
+    _WhichOneofReturnType__total_open_interest: _TypeAlias = _typing.Literal["total_open_interest"]  # noqa: Y015
+    _WhichOneofArgType__total_open_interest: _TypeAlias = _typing.Literal["_total_open_interest", b"_total_open_interest"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rollover_cost_percent) -> _WhichOneofReturnType__rollover_cost_percent | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rollover_percent) -> _WhichOneofReturnType__rollover_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_open_interest) -> _WhichOneofReturnType__total_open_interest | None: ...
 
 Global___RolloverMetrics: _TypeAlias = RolloverMetrics  # noqa: Y015
 

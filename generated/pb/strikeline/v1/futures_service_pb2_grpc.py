@@ -29,8 +29,8 @@ if _version_not_supported:
 class FuturesServiceStub:
     """What futures say: positions, rollover, basis and carry.
 
-    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over or were not known yet at
-    the time asked for with ERROR_REASON_RESOURCE_NOT_FOUND.
+    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over at the time
+    asked for with ERROR_REASON_RESOURCE_NOT_FOUND. Of a time at which nothing was known of them, they have no figures.
     """
 
     def __init__(self, channel):
@@ -69,8 +69,8 @@ class FuturesServiceStub:
 class FuturesServiceServicer:
     """What futures say: positions, rollover, basis and carry.
 
-    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over or were not known yet at
-    the time asked for with ERROR_REASON_RESOURCE_NOT_FOUND.
+    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over at the time
+    asked for with ERROR_REASON_RESOURCE_NOT_FOUND. Of a time at which nothing was known of them, they have no figures.
     """
 
     def ListPositionSignals(self, request, context):
@@ -154,8 +154,8 @@ def add_FuturesServiceServicer_to_server(servicer, server):
 class FuturesService:
     """What futures say: positions, rollover, basis and carry.
 
-    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over or were not known yet at
-    the time asked for with ERROR_REASON_RESOURCE_NOT_FOUND.
+    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over at the time
+    asked for with ERROR_REASON_RESOURCE_NOT_FOUND. Of a time at which nothing was known of them, they have no figures.
     """
 
     @staticmethod

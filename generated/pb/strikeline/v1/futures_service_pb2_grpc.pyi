@@ -30,8 +30,8 @@ GRPC_VERSION: str
 class FuturesServiceStub:
     """What futures say: positions, rollover, basis and carry.
 
-    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over or were not known yet at
-    the time asked for with ERROR_REASON_RESOURCE_NOT_FOUND.
+    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over at the time
+    asked for with ERROR_REASON_RESOURCE_NOT_FOUND. Of a time at which nothing was known of them, they have no figures.
     """
 
     @_typing.overload
@@ -62,8 +62,8 @@ class FuturesServiceStub:
 class FuturesServiceAsyncStub(FuturesServiceStub):
     """What futures say: positions, rollover, basis and carry.
 
-    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over or were not known yet at
-    the time asked for with ERROR_REASON_RESOURCE_NOT_FOUND.
+    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over at the time
+    asked for with ERROR_REASON_RESOURCE_NOT_FOUND. Of a time at which nothing was known of them, they have no figures.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -90,8 +90,8 @@ class FuturesServiceAsyncStub(FuturesServiceStub):
 class FuturesServiceServicer(metaclass=_abc_1.ABCMeta):
     """What futures say: positions, rollover, basis and carry.
 
-    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over or were not known yet at
-    the time asked for with ERROR_REASON_RESOURCE_NOT_FOUND.
+    An underlying without futures fails with ERROR_REASON_UNDERLYING_NOT_FOUND, one whose futures are over at the time
+    asked for with ERROR_REASON_RESOURCE_NOT_FOUND. Of a time at which nothing was known of them, they have no figures.
     """
 
     @_abc_1.abstractmethod
