@@ -151,7 +151,8 @@ class ExpiryShare:
 class Rollover:
     """How far an underlying has rolled. `percent` is what lies beyond the nearest expiry; None is absent.
 
-    `total_open_interest` is None when no contract's is known. `cost` is the price of moving on: next over near, in per cent of near. Shares sum to 100.
+    `total_open_interest` is None when no contract's is known. `cost` is the price of moving on: next over near, in per
+    cent of near. Shares sum to 100.
     """
 
     expiries: tuple[ExpiryShare, ...]

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from server.domain.options.expiry_metrics import ExpiryMetrics
 from server.market.chain_messages import NANOSECONDS, basis_fields, fill
 from server.market.chains import LiveChain
-from strikeline.v1 import option_pb2 as pb
+from strikeline.v1 import expiry_metrics_pb2 as pb
 
 _UNITS = ("call_open_interest", "put_open_interest", "call_volume", "put_volume")
 _RATIOS = ("pcr_oi", "pcr_volume", "max_pain", "atm_strike", "atm_volatility", "skew", "straddle", "expected_move")

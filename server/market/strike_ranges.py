@@ -10,10 +10,10 @@ from server.domain.options.strike_range import (
     StrikeRange,
     WithinPercent,
 )
-from strikeline.v1 import option_pb2
+from strikeline.v1 import strike_range_pb2
 
 
-def strike_range_of(message: option_pb2.StrikeRange) -> StrikeRange:
+def strike_range_of(message: strike_range_pb2.StrikeRange) -> StrikeRange:
     """What the message selects; all strikes when nothing is set."""
     match message.WhichOneof("range"):
         case "strikes":

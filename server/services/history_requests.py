@@ -18,6 +18,7 @@ from server.store.expiry_listings import Listing
 from server.store.instruments import ContractFilter, InstrumentStore
 from server.store.records import to_datetime
 from server.store.windows import EARLIEST, LATEST
+from strikeline.v1 import moneyness_series_pb2
 from strikeline.v1 import option_history_pb2 as pb
 
 _MOST_CONTRACTS = 5_000
@@ -29,7 +30,7 @@ Span = tuple[datetime, datetime]
 """From the first instant to before the second."""
 
 
-TimeBounds = pb.ListExpiryMetricsRequest | pb.ListMoneynessSeriesRequest | pb.ListStrikeHistoryRequest
+TimeBounds = pb.ListExpiryMetricsRequest | moneyness_series_pb2.ListMoneynessSeriesRequest | pb.ListStrikeHistoryRequest
 """Requests for a series."""
 
 

@@ -24,6 +24,7 @@ from strikeline.v1 import backfill_pb2 as backfill_pb
 from strikeline.v1 import feed_subscription_pb2 as subscription_pb
 from strikeline.v1 import instrument_pb2
 from strikeline.v1 import instrument_service_pb2 as pb
+from strikeline.v1.instrument_import_pb2 import ImportInstrumentsRequest, ImportInstrumentsResponse, RejectedRow
 
 REPORTED = 100
 """Most rejected rows that an import names."""
@@ -122,21 +123,19 @@ class InstrumentService:
             by_segment=_counted(counts, lambda item: item.segment),
         )
 
-    async def ImportInstruments(self, request: pb.ImportInstrumentsRequest, call: Call) -> pb.ImportInstrumentsResponse:
+    async def ImportInstruments(self, request: ImportInstrumentsRequest, call: Call) -> ImportInstrumentsResponse:
         """Reads the broker's instrument list into the register."""
         try:
             report = await import_instruments(request.csv, self._instruments, self._listings, self._dump(request))
         except NotAnInstrumentFile as error:
             raise InvalidArgument.of("csv", str(error), reason="IMPORT_UNREADABLE") from error
-        return pb.ImportInstrumentsResponse(
+        return ImportInstrumentsResponse(
             imported_count=report.imported,
             rejected_count=len(report.malformed),
-            rejected_rows=[
-                pb.RejectedRow(line=row.line, description=row.reason) for row in report.malformed[:REPORTED]
-            ],
+            rejected_rows=[RejectedRow(line=row.line, description=row.reason) for row in report.malformed[:REPORTED]],
         )
 
-    def _dump(self, request: pb.ImportInstrumentsRequest) -> Dump:
+    def _dump(self, request: ImportInstrumentsRequest) -> Dump:
         if request.date:
             return Dump(_date("date", request.date), complete=request.complete)
         now = self._clock.market_time()

@@ -27,8 +27,13 @@ from server.store.expiry_metrics import ExpiryMetricsStore, MetricsBucket
 from server.store.paging import decode_token, encode_token
 from server.store.records import to_datetime, to_nanoseconds
 from server.store.windows import LATEST
-from strikeline.v1 import option_history_pb2 as pb
 from strikeline.v1 import option_pb2
+from strikeline.v1.moneyness_series_pb2 import (
+    ListMoneynessSeriesRequest,
+    ListMoneynessSeriesResponse,
+    MoneynessPoint,
+    MoneynessSeries,
+)
 
 _LOOK_BACK: Final = timedelta(hours=6)
 _LEVELS: Final = 10
@@ -68,7 +73,7 @@ class MoneynessHistory:
         self._metrics = metrics
         self._values = values
 
-    async def list_moneyness_series(self, request: pb.ListMoneynessSeriesRequest) -> pb.ListMoneynessSeriesResponse:
+    async def list_moneyness_series(self, request: ListMoneynessSeriesRequest) -> ListMoneynessSeriesResponse:
         """Series by expiry and level. Raises NotFound for an underlying or an expiry that is not on record."""
         query = _query_of(request)
         start, end = self._sources.span(request, _LOOK_BACK)
@@ -88,7 +93,7 @@ class MoneynessHistory:
         ]
         times = sorted({bucket.open_time for expiry in expiries for bucket in expiry.buckets})
         series = [message for expiry in expiries for message in await self._series(query, expiry, times[:size])]
-        return pb.ListMoneynessSeriesResponse(
+        return ListMoneynessSeriesResponse(
             underlying=query.symbol,
             indicator=query.indicator,
             option_type=query.option_type,
@@ -98,7 +103,7 @@ class MoneynessHistory:
         )
 
     async def _expiries(
-        self, request: pb.ListMoneynessSeriesRequest, symbol: str, end: datetime
+        self, request: ListMoneynessSeriesRequest, symbol: str, end: datetime
     ) -> list[tuple[Listing, Sequence[str]]]:
         """The expiries asked for, by date, each once, with what they are called at the end of the time."""
         listings = await self._sources.listed.listings(symbol, request.underlying)
@@ -119,7 +124,7 @@ class MoneynessHistory:
         calendar = self._sources.calendar(listing.exchange)
         return await self._metrics.series(query.symbol, listing.expiry, query.timeframe, calendar, span, limit)
 
-    async def _series(self, query: _Query, expiry: _Expiry, times: Sequence[datetime]) -> Sequence[pb.MoneynessSeries]:
+    async def _series(self, query: _Query, expiry: _Expiry, times: Sequence[datetime]) -> Sequence[MoneynessSeries]:
         """The series of one expiry that have a point at one of the times."""
         buckets = [bucket for bucket in expiry.buckets if times and bucket.open_time <= times[-1]]
         if not buckets:
@@ -137,7 +142,7 @@ class MoneynessHistory:
         return list(_messages(expiry, [bucket.open_time for bucket in buckets], values, query.levels))
 
 
-def _query_of(request: pb.ListMoneynessSeriesRequest) -> _Query:
+def _query_of(request: ListMoneynessSeriesRequest) -> _Query:
     if request.indicator == option_pb2.OPTION_INDICATOR_MAX_PAIN:
         raise InvalidArgument.of("indicator", "max pain belongs to an expiry: ListExpiryMetrics has it")
     if request.indicator == option_pb2.OPTION_INDICATOR_PCR and request.option_type:
@@ -169,20 +174,18 @@ def _of_side(query: _Query, calls: FloatArray, puts: FloatArray) -> FloatArray:
     return combined(calls, puts, _COMBINATIONS.get(query.indicator, Combination.MEAN))
 
 
-def _messages(
-    expiry: _Expiry, times: Sequence[datetime], values: FloatArray, levels: int
-) -> Iterator[pb.MoneynessSeries]:
+def _messages(expiry: _Expiry, times: Sequence[datetime], values: FloatArray, levels: int) -> Iterator[MoneynessSeries]:
     """One message for each level that has a point; `values` is (buckets, levels)."""
     for column, level in enumerate(range(-levels, levels + 1)):
         known = np.flatnonzero(np.isfinite(values[:, column])).tolist()
         if known:
-            yield pb.MoneynessSeries(
+            yield MoneynessSeries(
                 expiry=expiry.listing.expiry.isoformat(),
                 labels=expiry.labels,
                 moneyness=moneyness_label(level),
                 level=level,
                 points=[
-                    pb.MoneynessPoint(open_time=timestamp_of(times[row]), value=float(values[row, column]))
+                    MoneynessPoint(open_time=timestamp_of(times[row]), value=float(values[row, column]))
                     for row in known
                 ],
             )

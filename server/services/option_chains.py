@@ -23,8 +23,8 @@ from server.services.listed_expiries import (
 )
 from server.services.requests import MarketClock
 from server.services.unvalued_chains import Assumptions, UnvaluedChains
+from strikeline.v1 import expiry_metrics_pb2, option_pb2, strike_range_pb2
 from strikeline.v1 import option_chain_requests_pb2 as pb
-from strikeline.v1 import option_pb2
 
 
 class Chains(Protocol):
@@ -60,14 +60,14 @@ class FoundChain:
     stale: bool
     now: int | None
 
-    def chosen(self, wanted: option_pb2.StrikeRange) -> BoolArray | None:
+    def chosen(self, wanted: strike_range_pb2.StrikeRange) -> BoolArray | None:
         """The strikes within a range; None for all."""
         selection = strike_range_of(wanted)
         if isinstance(selection, AllStrikes):
             return None
         return select_strikes(self.messages.chain.chain, selection, self.messages.reference)
 
-    def metrics(self) -> option_pb2.ExpiryMetrics:
+    def metrics(self) -> expiry_metrics_pb2.ExpiryMetrics:
         """The figures of the expiry."""
         message = metrics_message(self.messages.chain, self.labels, stale=self.stale)
         if self.now is None:
@@ -97,7 +97,7 @@ class OptionChains:
         _without_time(chain)
         return chain.SerializeToString()
 
-    async def get_metrics(self, request: pb.GetExpiryMetricsRequest) -> option_pb2.ExpiryMetrics:
+    async def get_metrics(self, request: pb.GetExpiryMetricsRequest) -> expiry_metrics_pb2.ExpiryMetrics:
         """The figures of an expiry. Raises NotFound for an unknown underlying or expiry."""
         return (await self.find(request.underlying, request.expiry)).metrics()
 
@@ -158,6 +158,6 @@ class OptionChains:
         return FoundChain(await self._unvalued.chain(symbol, expiry, 0), (), stale=True, now=None)
 
 
-def _without_time(message: option_pb2.OptionChain | option_pb2.ExpiryMetrics) -> None:
+def _without_time(message: option_pb2.OptionChain | expiry_metrics_pb2.ExpiryMetrics) -> None:
     message.ClearField("as_of")
     message.ClearField("years_to_expiry")

@@ -22,8 +22,8 @@ from server.store.expiry_metrics import ExpiryMetricsStore, MetricsBucket
 from server.store.option_minutes import ContractMoment, OptionMinuteStore
 from server.store.paging import cut, decode_token, encode_token
 from server.store.records import to_datetime, to_nanoseconds
+from strikeline.v1 import expiry_metrics_pb2, option_pb2
 from strikeline.v1 import option_history_pb2 as pb
-from strikeline.v1 import option_pb2
 
 _MAX_AGE: Final = timedelta(minutes=15)
 _MINUTE: Final = timedelta(minutes=1)
@@ -91,7 +91,7 @@ class OptionHistory:
 
 
 def _bucket(symbol: str, listing: Listing, bucket: MetricsBucket) -> pb.ExpiryMetricsBucket:
-    metrics = option_pb2.ExpiryMetrics(underlying=symbol, expiry=listing.expiry.isoformat())
+    metrics = expiry_metrics_pb2.ExpiryMetrics(underlying=symbol, expiry=listing.expiry.isoformat())
     fill(metrics, basis_fields(bucket))
     fill(metrics, metrics_fields(bucket.metrics))
     if bucket.years:

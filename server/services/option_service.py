@@ -17,10 +17,10 @@ from server.services.option_streams import OptionStreams
 from server.services.strike_distribution import StrikeDistributions
 from server.services.strike_history import StrikeHistory
 from server.services.volatility_surfaces import VolatilitySurfaces
+from strikeline.v1 import expiry_metrics_pb2, moneyness_series_pb2
 from strikeline.v1 import option_chain_requests_pb2 as chain_pb2
 from strikeline.v1 import option_distribution_pb2 as distribution_pb2
 from strikeline.v1 import option_history_pb2 as history_pb2
-from strikeline.v1 import option_pb2
 from strikeline.v1 import option_pricing_pb2 as pricing_pb2
 from strikeline.v1 import option_stream_pb2 as stream_pb2
 
@@ -49,7 +49,7 @@ class OptionService:
 
     async def GetExpiryMetrics(
         self, request: chain_pb2.GetExpiryMetricsRequest, call: Call
-    ) -> option_pb2.ExpiryMetrics:
+    ) -> expiry_metrics_pb2.ExpiryMetrics:
         """The figures of one expiry over all its strikes."""
         return await self.chains.get_metrics(request)
 
@@ -72,8 +72,8 @@ class OptionService:
         return await self.history.list_expiry_metrics(request)
 
     async def ListMoneynessSeries(
-        self, request: history_pb2.ListMoneynessSeriesRequest, call: Call
-    ) -> history_pb2.ListMoneynessSeriesResponse:
+        self, request: moneyness_series_pb2.ListMoneynessSeriesRequest, call: Call
+    ) -> moneyness_series_pb2.ListMoneynessSeriesResponse:
         """One figure of options by their distance from the money, over time."""
         return await self.moneyness.list_moneyness_series(request)
 

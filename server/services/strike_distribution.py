@@ -26,8 +26,8 @@ from server.services.recorded_chains import RecordedChains
 from server.services.times import datetime_of, timestamp
 from server.store.expiry_listings import Listing
 from server.store.records import to_nanoseconds
+from strikeline.v1 import expiry_metrics_pb2, option_pb2
 from strikeline.v1 import option_distribution_pb2 as pb
-from strikeline.v1 import option_pb2
 
 _DEFAULT_EXPIRIES: Final = 2
 _NO_BOOKS: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType({})
@@ -68,7 +68,7 @@ class _Shown:
     """An expiry, and its figures as they are to be told."""
 
     messages: ChainMessages
-    metrics: option_pb2.ExpiryMetrics
+    metrics: expiry_metrics_pb2.ExpiryMetrics
     liquidity: Mapping[str, Mapping[str, float]]
     """By key, where the chain itself does not tell."""
 
@@ -215,7 +215,7 @@ def _figure(quote: option_pb2.OptionQuote, indicator: option_pb2.OptionIndicator
     return float(getattr(holder, name)) if holder.HasField(name) else math.nan
 
 
-def _put_totals(message: pb.StrikeDistribution, metrics: Sequence[option_pb2.ExpiryMetrics]) -> None:
+def _put_totals(message: pb.StrikeDistribution, metrics: Sequence[expiry_metrics_pb2.ExpiryMetrics]) -> None:
     sums: dict[str, list[float]] = {}
     for name in ("call_open_interest", "put_open_interest", "call_volume", "put_volume"):
         sums[name] = [getattr(item, name) if item.HasField(name) else math.nan for item in metrics]

@@ -22,7 +22,7 @@ from server.contract.testing.grpc_calls import GrpcCaller
 from server.contract.testing.system import Signer, System
 from server.dev.tokens import Identity
 from server.settings import Settings
-from strikeline.v1.instrument_service_pb2 import ImportInstrumentsRequest
+from strikeline.v1.instrument_import_pb2 import ImportInstrumentsRequest
 
 START_SECONDS = 60.0
 

@@ -9,6 +9,7 @@ from server.store.accounts import AccountStore
 from strikeline.v1 import account_pb2, instrument_pb2
 from strikeline.v1 import account_service_pb2 as accounts
 from strikeline.v1 import instrument_service_pb2 as pb
+from strikeline.v1.instrument_import_pb2 import ImportInstrumentsRequest
 
 pytestmark = pytest.mark.stack
 
@@ -105,7 +106,7 @@ async def test_search_finds_by_a_part_of_the_name(api):
 
 
 async def test_an_import_adds_what_is_readable_and_reports_the_rest(api):
-    request = pb.ImportInstrumentsRequest(csv=gzip.compress(DUMP.encode()))
+    request = ImportInstrumentsRequest(csv=gzip.compress(DUMP.encode()))
 
     report = (await ask(api, INSTRUMENTS + "ImportInstruments", request, scope="admin")).message
 
@@ -114,7 +115,12 @@ async def test_an_import_adds_what_is_readable_and_reports_the_rest(api):
 
 
 async def test_imported_contracts_are_found_by_underlying_expiry_and_strike(api):
-    await ask(api, INSTRUMENTS + "ImportInstruments", pb.ImportInstrumentsRequest(csv=DUMP.encode()), scope="admin")
+    await ask(
+        api,
+        INSTRUMENTS + "ImportInstruments",
+        ImportInstrumentsRequest(csv=DUMP.encode()),
+        scope="admin",
+    )
     request = pb.SearchDerivativeContractsRequest(underlying="NIFTY 50", expiry="2029-12-24", min_strike=25000)
 
     page = (await ask(api, INSTRUMENTS + "SearchDerivativeContracts", request)).message
@@ -126,7 +132,7 @@ async def test_imported_contracts_are_found_by_underlying_expiry_and_strike(api)
 
 
 async def test_a_file_that_is_no_instrument_list_is_refused_as_a_whole(api):
-    request = pb.ImportInstrumentsRequest(csv=b"a,b\n1,2\n")
+    request = ImportInstrumentsRequest(csv=b"a,b\n1,2\n")
 
     answer = await ask(api, INSTRUMENTS + "ImportInstruments", request, scope="admin")
 

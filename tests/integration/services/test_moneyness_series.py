@@ -7,8 +7,7 @@ import pytest
 
 from server.domain.instruments import Instrument
 from server.store.database import Database
-from strikeline.v1 import option_history_pb2 as pb
-from strikeline.v1 import option_pb2
+from strikeline.v1 import moneyness_series_pb2, option_pb2
 from tests.support.market import bar
 from tests.support.option_history import (
     NEXT_WEEK,
@@ -33,7 +32,7 @@ async def instruments(worker_db: Database) -> Sequence[Instrument]:
     return await add_options(worker_db)
 
 
-def series_request(indicator: str, side: int = 0, **fields) -> pb.ListMoneynessSeriesRequest:
+def series_request(indicator: str, side: int = 0, **fields) -> moneyness_series_pb2.ListMoneynessSeriesRequest:
     given = {
         "underlying": "NIFTY",
         "expiries": ["2025-11-25"],
@@ -41,10 +40,10 @@ def series_request(indicator: str, side: int = 0, **fields) -> pb.ListMoneynessS
         "end_time": at("15:00:00"),
     } | fields
     code = option_pb2.OptionIndicator.Value(f"OPTION_INDICATOR_{indicator}")
-    return pb.ListMoneynessSeriesRequest(indicator=code, option_type=side, **given)
+    return moneyness_series_pb2.ListMoneynessSeriesRequest(indicator=code, option_type=side, **given)
 
 
-def points(answer: pb.ListMoneynessSeriesResponse) -> dict[str, list[float]]:
+def points(answer: moneyness_series_pb2.ListMoneynessSeriesResponse) -> dict[str, list[float]]:
     return {series.moneyness: [point.value for point in series.points] for series in answer.series}
 
 

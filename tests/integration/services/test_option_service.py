@@ -16,7 +16,7 @@ from server.store.expiry_listings import ExpiryListingStore
 from server.store.option_minutes import OptionMinuteStore
 from strikeline.v1 import option_chain_requests_pb2 as pb
 from strikeline.v1 import option_distribution_pb2
-from strikeline.v1.instrument_service_pb2 import ImportInstrumentsRequest
+from strikeline.v1.instrument_import_pb2 import ImportInstrumentsRequest
 from tests.support.api import NIFTY, HandFeed, RunningApi, add_instruments
 from tests.support.market import bar, nanoseconds, option
 from tests.support.option_minutes import contract, minute, strike

@@ -23,7 +23,7 @@ from server.settings import Settings
 from server.store.calendar import CalendarStore
 from server.store.market_log import MarketLog, id_key
 from server.store.worker_state import CheckpointStore
-from strikeline.v1 import futures_pb2, option_chain_requests_pb2, option_pb2
+from strikeline.v1 import expiry_metrics_pb2, futures_pb2, option_chain_requests_pb2
 from strikeline.v1 import futures_requests_pb2 as pb
 from tests.support.market import nanoseconds
 
@@ -284,7 +284,7 @@ async def test_options_of_a_daily_file_are_valued_as_a_chain(shared_data: Path, 
         while (answer := await api.call(method, request, token=api.token())).message is None:
             await asyncio.sleep(0.05)
 
-    assert isinstance(answer.message, option_pb2.ExpiryMetrics)
+    assert isinstance(answer.message, expiry_metrics_pb2.ExpiryMetrics)
     assert answer.message.call_open_interest == interest["CE"]
     assert answer.message.put_open_interest == interest["PE"]
     assert answer.message.pcr_oi == pytest.approx(interest["PE"] / interest["CE"])

@@ -12,8 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.store.database import Database
 from server.store.rollups import RollupStore
+from strikeline.v1 import moneyness_series_pb2, option_pb2
 from strikeline.v1 import option_history_pb2 as pb
-from strikeline.v1 import option_pb2
 from tests.integration.worker.recorded import replayed
 from tests.support.api import api, api_settings, instruments, keys
 from tests.support.option_history import ask
@@ -67,7 +67,7 @@ async def test_the_money_of_each_page_has_the_pages_open_interest(api, replayed:
     series = await ask(
         api,
         "ListMoneynessSeries",
-        pb.ListMoneynessSeriesRequest(
+        moneyness_series_pb2.ListMoneynessSeriesRequest(
             underlying="NIFTY", indicator=INDICATOR, expiries=[EXPIRY], timeframe="1min", max_level=2, page_size=10_000,
             start_time=at(DAYS[0], 3, 45), end_time=at(DAYS[0], 10, 0),
         ),

@@ -15,7 +15,7 @@ from server.services.unvalued_chains import Assumptions, UnvaluedChains
 from server.store.expiry_listings import Listing
 from server.store.instruments import ContractFilter
 from server.store.paging import Page
-from strikeline.v1 import option_pb2
+from strikeline.v1 import option_pb2, strike_range_pb2
 from strikeline.v1.option_chain_requests_pb2 import GetExpiryMetricsRequest, GetOptionChainRequest
 from tests.support.chains import LiveChains, Market, live_chain
 from tests.support.market import nanoseconds, option
@@ -106,15 +106,15 @@ async def test_labels_move_on_when_the_nearest_expiry_is_over():
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (option_pb2.StrikeRange(), [23_900, 24_000, 24_100, 24_200, 24_300]),
-        (option_pb2.StrikeRange(atm_steps=0), [24_000]),
-        (option_pb2.StrikeRange(atm_steps=1), [23_900, 24_000, 24_100]),
-        (option_pb2.StrikeRange(atm_percent=0.25), [24_000, 24_100]),
-        (option_pb2.StrikeRange(strikes={"values": [24_100, 25_000]}), [24_100]),
-        (option_pb2.StrikeRange(delta={"lowest": 0.9, "highest": 1.0}), []),
+        (strike_range_pb2.StrikeRange(), [23_900, 24_000, 24_100, 24_200, 24_300]),
+        (strike_range_pb2.StrikeRange(atm_steps=0), [24_000]),
+        (strike_range_pb2.StrikeRange(atm_steps=1), [23_900, 24_000, 24_100]),
+        (strike_range_pb2.StrikeRange(atm_percent=0.25), [24_000, 24_100]),
+        (strike_range_pb2.StrikeRange(strikes={"values": [24_100, 25_000]}), [24_100]),
+        (strike_range_pb2.StrikeRange(delta={"lowest": 0.9, "highest": 1.0}), []),
     ],
 )
-async def test_a_range_selects_strikes(wanted: option_pb2.StrikeRange, expected: list[float]):
+async def test_a_range_selects_strikes(wanted: strike_range_pb2.StrikeRange, expected: list[float]):
     chain = await Parts().chain(range=wanted)
     assert (strikes(chain), chain.strike_count) == (expected, 5)
 

@@ -12,6 +12,7 @@ from server.services.history_requests import HistorySources
 from server.services.recorded_chains import RecordedChains
 from server.services.strike_distribution import StrikeDistributions
 from strikeline.v1 import option_distribution_pb2, option_pb2
+from strikeline.v1.strike_range_pb2 import StrikeRange
 from tests.support.chains import live_chain
 from tests.unit.services.test_option_chains import FAR, NEAR, NOON, SMILE, Board, Parts
 
@@ -48,7 +49,7 @@ async def test_expiries_are_shown_once_in_the_order_of_their_dates():
 
 
 async def test_totals_are_over_all_strikes_of_all_expiries_shown():
-    found = await distribution(range=option_pb2.StrikeRange(atm_steps=0))
+    found = await distribution(range=StrikeRange(atm_steps=0))
     assert (found.call_open_interest, found.put_open_interest, found.pcr_oi) == (1_000, 240, 0.24)
     assert not found.HasField("call_volume")
     assert not found.HasField("pcr_volume")
@@ -78,7 +79,7 @@ async def test_a_ratio_is_put_by_call():
 
 async def test_a_volatility_is_the_mean_of_both_sides():
     indicator = option_pb2.OPTION_INDICATOR_IMPLIED_VOLATILITY
-    found = await distribution(expiries=["NWeek+0"], indicator=indicator, range=option_pb2.StrikeRange(atm_steps=0))
+    found = await distribution(expiries=["NWeek+0"], indicator=indicator, range=StrikeRange(atm_steps=0))
     (value,) = found.expiries[0].values
     assert value.value == pytest.approx((value.call + value.put) / 2, rel=1e-15)
     assert value.value == pytest.approx(0.12, abs=1e-5)
@@ -86,7 +87,7 @@ async def test_a_volatility_is_the_mean_of_both_sides():
 
 async def test_delta_is_the_sum_of_both_sizes():
     indicator = option_pb2.OPTION_INDICATOR_DELTA
-    found = await distribution(expiries=["NWeek+0"], indicator=indicator, range=option_pb2.StrikeRange(atm_steps=0))
+    found = await distribution(expiries=["NWeek+0"], indicator=indicator, range=StrikeRange(atm_steps=0))
     (value,) = found.expiries[0].values
     assert (value.call > 0, value.put < 0, value.value) == (True, True, value.call - value.put)
 

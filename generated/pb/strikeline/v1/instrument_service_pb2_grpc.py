@@ -6,6 +6,7 @@ import warnings
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from strikeline.v1 import backfill_pb2 as strikeline_dot_v1_dot_backfill__pb2
 from strikeline.v1 import feed_subscription_pb2 as strikeline_dot_v1_dot_feed__subscription__pb2
+from strikeline.v1 import instrument_import_pb2 as strikeline_dot_v1_dot_instrument__import__pb2
 from strikeline.v1 import instrument_pb2 as strikeline_dot_v1_dot_instrument__pb2
 from strikeline.v1 import instrument_service_pb2 as strikeline_dot_v1_dot_instrument__service__pb2
 
@@ -76,8 +77,8 @@ class InstrumentServiceStub:
                 _registered_method=True)
         self.ImportInstruments = channel.unary_unary(
                 '/strikeline.v1.InstrumentService/ImportInstruments',
-                request_serializer=strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsRequest.SerializeToString,
-                response_deserializer=strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsResponse.FromString,
+                request_serializer=strikeline_dot_v1_dot_instrument__import__pb2.ImportInstrumentsRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_instrument__import__pb2.ImportInstrumentsResponse.FromString,
                 _registered_method=True)
         self.ListFeedSubscriptions = channel.unary_unary(
                 '/strikeline.v1.InstrumentService/ListFeedSubscriptions',
@@ -243,8 +244,8 @@ def add_InstrumentServiceServicer_to_server(servicer, server):
             ),
             'ImportInstruments': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportInstruments,
-                    request_deserializer=strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsRequest.FromString,
-                    response_serializer=strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsResponse.SerializeToString,
+                    request_deserializer=strikeline_dot_v1_dot_instrument__import__pb2.ImportInstrumentsRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_instrument__import__pb2.ImportInstrumentsResponse.SerializeToString,
             ),
             'ListFeedSubscriptions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFeedSubscriptions,
@@ -487,8 +488,8 @@ class InstrumentService:
             request,
             target,
             '/strikeline.v1.InstrumentService/ImportInstruments',
-            strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsRequest.SerializeToString,
-            strikeline_dot_v1_dot_instrument__service__pb2.ImportInstrumentsResponse.FromString,
+            strikeline_dot_v1_dot_instrument__import__pb2.ImportInstrumentsRequest.SerializeToString,
+            strikeline_dot_v1_dot_instrument__import__pb2.ImportInstrumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,7 @@ from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from strikeline.v1 import backfill_pb2 as _backfill_pb2
 from strikeline.v1 import feed_subscription_pb2 as _feed_subscription_pb2
+from strikeline.v1 import instrument_import_pb2 as _instrument_import_pb2
 from strikeline.v1 import instrument_pb2 as _instrument_pb2
 from strikeline.v1 import instrument_service_pb2 as _instrument_service_pb2
 import abc as _abc_1
@@ -51,7 +52,7 @@ class InstrumentServiceStub:
     """Finds the futures and options of one underlying, ordered by expiry, strike, kind."""
     GetInstrumentStats: _grpc.UnaryUnaryMultiCallable[_instrument_service_pb2.GetInstrumentStatsRequest, _instrument_service_pb2.GetInstrumentStatsResponse]
     """Counts the instruments on record."""
-    ImportInstruments: _grpc.UnaryUnaryMultiCallable[_instrument_service_pb2.ImportInstrumentsRequest, _instrument_service_pb2.ImportInstrumentsResponse]
+    ImportInstruments: _grpc.UnaryUnaryMultiCallable[_instrument_import_pb2.ImportInstrumentsRequest, _instrument_import_pb2.ImportInstrumentsResponse]
     """Reads the broker's instrument list into the register: adds what is new, renews what is known, removes nothing.
 
     A row that cannot be read is counted and reported; the others are imported in one transaction.
@@ -86,7 +87,7 @@ class InstrumentServiceAsyncStub(InstrumentServiceStub):
     """Finds the futures and options of one underlying, ordered by expiry, strike, kind."""
     GetInstrumentStats: _aio.UnaryUnaryMultiCallable[_instrument_service_pb2.GetInstrumentStatsRequest, _instrument_service_pb2.GetInstrumentStatsResponse]  # type: ignore[assignment]
     """Counts the instruments on record."""
-    ImportInstruments: _aio.UnaryUnaryMultiCallable[_instrument_service_pb2.ImportInstrumentsRequest, _instrument_service_pb2.ImportInstrumentsResponse]  # type: ignore[assignment]
+    ImportInstruments: _aio.UnaryUnaryMultiCallable[_instrument_import_pb2.ImportInstrumentsRequest, _instrument_import_pb2.ImportInstrumentsResponse]  # type: ignore[assignment]
     """Reads the broker's instrument list into the register: adds what is new, renews what is known, removes nothing.
 
     A row that cannot be read is counted and reported; the others are imported in one transaction.
@@ -164,9 +165,9 @@ class InstrumentServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ImportInstruments(
         self,
-        request: _instrument_service_pb2.ImportInstrumentsRequest,
+        request: _instrument_import_pb2.ImportInstrumentsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_instrument_service_pb2.ImportInstrumentsResponse, _abc.Awaitable[_instrument_service_pb2.ImportInstrumentsResponse]]:
+    ) -> _typing.Union[_instrument_import_pb2.ImportInstrumentsResponse, _abc.Awaitable[_instrument_import_pb2.ImportInstrumentsResponse]]:
         """Reads the broker's instrument list into the register: adds what is new, renews what is known, removes nothing.
 
         A row that cannot be read is counted and reported; the others are imported in one transaction.

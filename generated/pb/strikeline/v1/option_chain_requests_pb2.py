@@ -24,10 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from strikeline.v1 import option_pb2 as strikeline_dot_v1_dot_option__pb2
+from strikeline.v1 import strike_range_pb2 as strikeline_dot_v1_dot_strike__range__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)strikeline/v1/option_chain_requests.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astrikeline/v1/option.proto\"\xb2\x02\n\x13ListExpiriesRequest\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12G\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x16\xbaH\x13\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\xbb\xfa\xac\x02R\x04\x61sOf\x12\'\n\x0finclude_expired\x18\x03 \x01(\x08R\x0eincludeExpired\x12,\n\x0chistory_days\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x00R\x0bhistoryDays\x12\'\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\xe1\x01\n\x14ListExpiriesResponse\x12\x1e\n\nunderlying\x18\x01 \x01(\tR\nunderlying\x12/\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\x12\x31\n\x08\x65xpiries\x18\x03 \x03(\x0b\x32\x15.strikeline.v1.ExpiryR\x08\x65xpiries\x12&\n\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x12\x1d\n\ntotal_size\x18\x05 \x01(\x03R\ttotalSize\"\xdb\x03\n\x06\x45xpiry\x12\x16\n\x06\x65xpiry\x18\x01 \x01(\tR\x06\x65xpiry\x12\x1a\n\x08\x65xchange\x18\x02 \x01(\tR\x08\x65xchange\x12=\n\x0c\x65xpiry_class\x18\x03 \x01(\x0e\x32\x1a.strikeline.v1.ExpiryClassR\x0b\x65xpiryClass\x12\x1c\n\tquarterly\x18\x04 \x01(\x08R\tquarterly\x12\x16\n\x06labels\x18\x05 \x03(\tR\x06labels\x12)\n\x0e\x64\x61ys_to_expiry\x18\x06 \x01(\x05H\x00R\x0c\x64\x61ysToExpiry\x88\x01\x01\x12\x38\n\x16trading_days_to_expiry\x18\x07 \x01(\x05H\x01R\x13tradingDaysToExpiry\x88\x01\x01\x12\x18\n\x07\x65xpired\x18\x08 \x01(\x08R\x07\x65xpired\x12!\n\x0clisted_since\x18\t \x01(\tR\x0blistedSince\x12!\n\x0clisted_until\x18\n \x01(\tR\x0blistedUntil\x12\x35\n\x07history\x18\x0b \x03(\x0b\x32\x1b.strikeline.v1.ExpiryLabelsR\x07historyB\x11\n\x0f_days_to_expiryB\x19\n\x17_trading_days_to_expiry\":\n\x0c\x45xpiryLabels\x12\x12\n\x04\x64\x61te\x18\x01 \x01(\tR\x04\x64\x61te\x12\x16\n\x06labels\x18\x02 \x03(\tR\x06labels\"\xe7\x01\n\x15GetOptionChainRequest\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12q\n\x06\x65xpiry\x18\x02 \x01(\tBY\xbaHVrQ2O^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])|N(Week|Month)\\+[0-9]{1,2})$\xd8\x01\x01R\x06\x65xpiry\x12\x30\n\x05range\x18\x03 \x01(\x0b\x32\x1a.strikeline.v1.StrikeRangeR\x05range\"\xb7\x01\n\x17GetExpiryMetricsRequest\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12q\n\x06\x65xpiry\x18\x02 \x01(\tBY\xbaHVrQ2O^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])|N(Week|Month)\\+[0-9]{1,2})$\xd8\x01\x01R\x06\x65xpiry*^\n\x0b\x45xpiryClass\x12\x1c\n\x18\x45XPIRY_CLASS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XPIRY_CLASS_WEEKLY\x10\x01\x12\x18\n\x14\x45XPIRY_CLASS_MONTHLY\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)strikeline/v1/option_chain_requests.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a strikeline/v1/strike_range.proto\"\xb2\x02\n\x13ListExpiriesRequest\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12G\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x16\xbaH\x13\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\xbb\xfa\xac\x02R\x04\x61sOf\x12\'\n\x0finclude_expired\x18\x03 \x01(\x08R\x0eincludeExpired\x12,\n\x0chistory_days\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x00R\x0bhistoryDays\x12\'\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\xe1\x01\n\x14ListExpiriesResponse\x12\x1e\n\nunderlying\x18\x01 \x01(\tR\nunderlying\x12/\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\x12\x31\n\x08\x65xpiries\x18\x03 \x03(\x0b\x32\x15.strikeline.v1.ExpiryR\x08\x65xpiries\x12&\n\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x12\x1d\n\ntotal_size\x18\x05 \x01(\x03R\ttotalSize\"\xdb\x03\n\x06\x45xpiry\x12\x16\n\x06\x65xpiry\x18\x01 \x01(\tR\x06\x65xpiry\x12\x1a\n\x08\x65xchange\x18\x02 \x01(\tR\x08\x65xchange\x12=\n\x0c\x65xpiry_class\x18\x03 \x01(\x0e\x32\x1a.strikeline.v1.ExpiryClassR\x0b\x65xpiryClass\x12\x1c\n\tquarterly\x18\x04 \x01(\x08R\tquarterly\x12\x16\n\x06labels\x18\x05 \x03(\tR\x06labels\x12)\n\x0e\x64\x61ys_to_expiry\x18\x06 \x01(\x05H\x00R\x0c\x64\x61ysToExpiry\x88\x01\x01\x12\x38\n\x16trading_days_to_expiry\x18\x07 \x01(\x05H\x01R\x13tradingDaysToExpiry\x88\x01\x01\x12\x18\n\x07\x65xpired\x18\x08 \x01(\x08R\x07\x65xpired\x12!\n\x0clisted_since\x18\t \x01(\tR\x0blistedSince\x12!\n\x0clisted_until\x18\n \x01(\tR\x0blistedUntil\x12\x35\n\x07history\x18\x0b \x03(\x0b\x32\x1b.strikeline.v1.ExpiryLabelsR\x07historyB\x11\n\x0f_days_to_expiryB\x19\n\x17_trading_days_to_expiry\":\n\x0c\x45xpiryLabels\x12\x12\n\x04\x64\x61te\x18\x01 \x01(\tR\x04\x64\x61te\x12\x16\n\x06labels\x18\x02 \x03(\tR\x06labels\"\xe7\x01\n\x15GetOptionChainRequest\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12q\n\x06\x65xpiry\x18\x02 \x01(\tBY\xbaHVrQ2O^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])|N(Week|Month)\\+[0-9]{1,2})$\xd8\x01\x01R\x06\x65xpiry\x12\x30\n\x05range\x18\x03 \x01(\x0b\x32\x1a.strikeline.v1.StrikeRangeR\x05range\"\xb7\x01\n\x17GetExpiryMetricsRequest\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12q\n\x06\x65xpiry\x18\x02 \x01(\tBY\xbaHVrQ2O^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])|N(Week|Month)\\+[0-9]{1,2})$\xd8\x01\x01R\x06\x65xpiry*^\n\x0b\x45xpiryClass\x12\x1c\n\x18\x45XPIRY_CLASS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XPIRY_CLASS_WEEKLY\x10\x01\x12\x18\n\x14\x45XPIRY_CLASS_MONTHLY\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,18 +52,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETEXPIRYMETRICSREQUEST'].fields_by_name['underlying']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_GETEXPIRYMETRICSREQUEST'].fields_by_name['expiry']._loaded_options = None
   _globals['_GETEXPIRYMETRICSREQUEST'].fields_by_name['expiry']._serialized_options = b'\272HVrQ2O^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])|N(Week|Month)\\+[0-9]{1,2})$\330\001\001'
-  _globals['_EXPIRYCLASS']._serialized_start=1645
-  _globals['_EXPIRYCLASS']._serialized_end=1739
-  _globals['_LISTEXPIRIESREQUEST']._serialized_start=151
-  _globals['_LISTEXPIRIESREQUEST']._serialized_end=457
-  _globals['_LISTEXPIRIESRESPONSE']._serialized_start=460
-  _globals['_LISTEXPIRIESRESPONSE']._serialized_end=685
-  _globals['_EXPIRY']._serialized_start=688
-  _globals['_EXPIRY']._serialized_end=1163
-  _globals['_EXPIRYLABELS']._serialized_start=1165
-  _globals['_EXPIRYLABELS']._serialized_end=1223
-  _globals['_GETOPTIONCHAINREQUEST']._serialized_start=1226
-  _globals['_GETOPTIONCHAINREQUEST']._serialized_end=1457
-  _globals['_GETEXPIRYMETRICSREQUEST']._serialized_start=1460
-  _globals['_GETEXPIRYMETRICSREQUEST']._serialized_end=1643
+  _globals['_EXPIRYCLASS']._serialized_start=1651
+  _globals['_EXPIRYCLASS']._serialized_end=1745
+  _globals['_LISTEXPIRIESREQUEST']._serialized_start=157
+  _globals['_LISTEXPIRIESREQUEST']._serialized_end=463
+  _globals['_LISTEXPIRIESRESPONSE']._serialized_start=466
+  _globals['_LISTEXPIRIESRESPONSE']._serialized_end=691
+  _globals['_EXPIRY']._serialized_start=694
+  _globals['_EXPIRY']._serialized_end=1169
+  _globals['_EXPIRYLABELS']._serialized_start=1171
+  _globals['_EXPIRYLABELS']._serialized_end=1229
+  _globals['_GETOPTIONCHAINREQUEST']._serialized_start=1232
+  _globals['_GETOPTIONCHAINREQUEST']._serialized_end=1463
+  _globals['_GETEXPIRYMETRICSREQUEST']._serialized_start=1466
+  _globals['_GETEXPIRYMETRICSREQUEST']._serialized_end=1649
 # @@protoc_insertion_point(module_scope)

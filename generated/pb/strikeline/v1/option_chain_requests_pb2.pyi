@@ -9,7 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from strikeline.v1 import option_pb2 as _option_pb2
+from strikeline.v1 import strike_range_pb2 as _strike_range_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -250,7 +250,7 @@ class GetOptionChainRequest(_message.Message):
     expiry: _builtins.str
     """Expiry as ISO date or by its label, such as "2025-11-25", "NWeek+0" or "NMonth+1". Empty: "NWeek+0". In a URL "+" is "%2B"."""
     @_builtins.property
-    def range(self) -> _option_pb2.StrikeRange:
+    def range(self) -> _strike_range_pb2.StrikeRange:
         """Which strikes. Empty: all listed ones."""
 
     def __init__(
@@ -258,7 +258,7 @@ class GetOptionChainRequest(_message.Message):
         *,
         underlying: _builtins.str = ...,
         expiry: _builtins.str = ...,
-        range: _option_pb2.StrikeRange | None = ...,
+        range: _strike_range_pb2.StrikeRange | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["range", b"range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

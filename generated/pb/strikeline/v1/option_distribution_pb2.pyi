@@ -9,7 +9,9 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from strikeline.v1 import expiry_metrics_pb2 as _expiry_metrics_pb2
 from strikeline.v1 import option_pb2 as _option_pb2
+from strikeline.v1 import strike_range_pb2 as _strike_range_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -70,7 +72,7 @@ class GetStrikeDistributionRequest(_message.Message):
         """
 
     @_builtins.property
-    def range(self) -> _option_pb2.StrikeRange:
+    def range(self) -> _strike_range_pb2.StrikeRange:
         """Which strikes. Empty: all listed ones."""
 
     @_builtins.property
@@ -84,7 +86,7 @@ class GetStrikeDistributionRequest(_message.Message):
         expiries: _abc.Iterable[_builtins.str] | None = ...,
         indicator: _option_pb2.OptionIndicator.ValueType = ...,
         option_type: _option_pb2.OptionType.ValueType = ...,
-        range: _option_pb2.StrikeRange | None = ...,
+        range: _strike_range_pb2.StrikeRange | None = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["range", b"range", "time", b"time"]  # noqa: Y015
@@ -207,7 +209,7 @@ class ExpiryDistribution(_message.Message):
     has_open_interest: _builtins.bool
     """Some option within the range has open interest."""
     @_builtins.property
-    def metrics(self) -> _option_pb2.ExpiryMetrics:
+    def metrics(self) -> _expiry_metrics_pb2.ExpiryMetrics:
         """Its figures over all strikes, with what it is valued with."""
 
     @_builtins.property
@@ -223,7 +225,7 @@ class ExpiryDistribution(_message.Message):
     def __init__(
         self,
         *,
-        metrics: _option_pb2.ExpiryMetrics | None = ...,
+        metrics: _expiry_metrics_pb2.ExpiryMetrics | None = ...,
         rows: _abc.Iterable[_option_pb2.OptionChainRow] | None = ...,
         values: _abc.Iterable[Global___StrikeValue] | None = ...,
         strike_count: _builtins.int = ...,

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from strikeline.v1 import expiry_metrics_pb2 as _expiry_metrics_pb2
 from strikeline.v1 import option_pb2 as _option_pb2
 import builtins as _builtins
 import sys
@@ -129,14 +130,14 @@ class ExpiryMetricsBucket(_message.Message):
         """When it begins, as of a bar."""
 
     @_builtins.property
-    def metrics(self) -> _option_pb2.ExpiryMetrics:
+    def metrics(self) -> _expiry_metrics_pb2.ExpiryMetrics:
         """The figures at its last valuation. Without labels: those of the past are told by ListExpiries."""
 
     def __init__(
         self,
         *,
         open_time: _timestamp_pb2.Timestamp | None = ...,
-        metrics: _option_pb2.ExpiryMetrics | None = ...,
+        metrics: _expiry_metrics_pb2.ExpiryMetrics | None = ...,
         closed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics", "open_time", b"open_time"]  # noqa: Y015
@@ -146,188 +147,6 @@ class ExpiryMetricsBucket(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExpiryMetricsBucket: _TypeAlias = ExpiryMetricsBucket  # noqa: Y015
-
-@_typing.final
-class ListMoneynessSeriesRequest(_message.Message):
-    """Request of ListMoneynessSeries."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNDERLYING_FIELD_NUMBER: _builtins.int
-    INDICATOR_FIELD_NUMBER: _builtins.int
-    OPTION_TYPE_FIELD_NUMBER: _builtins.int
-    EXPIRIES_FIELD_NUMBER: _builtins.int
-    TIMEFRAME_FIELD_NUMBER: _builtins.int
-    START_TIME_FIELD_NUMBER: _builtins.int
-    END_TIME_FIELD_NUMBER: _builtins.int
-    MAX_LEVEL_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    underlying: _builtins.str
-    """Symbol or alias of the underlying, such as "NIFTY" or "NSE:NIFTY 50"."""
-    indicator: _option_pb2.OptionIndicator.ValueType
-    """What is followed: any but OPTION_INDICATOR_MAX_PAIN, which belongs to an expiry. OPTION_INDICATOR_PCR needs both sides."""
-    option_type: _option_pb2.OptionType.ValueType
-    """Calls or puts. Empty: both, of which a side that is not known is left out and is never 0."""
-    timeframe: _builtins.str
-    """Length of the buckets, as for ListBars. Another one fails with ERROR_REASON_TIMEFRAME_UNKNOWN."""
-    max_level: _builtins.int
-    """Steps in and out of the money that are followed beside the strike at the money, up to 50. 0: 10."""
-    page_size: _builtins.int
-    """Most points of one answer, all series together, up to 10,000. 0: 1,000. An answer has at least one bucket, and all of its points."""
-    page_token: _builtins.str
-    """`next_page_token` of the page before. Empty: the first page."""
-    @_builtins.property
-    def expiries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Up to 8 expiries as ISO dates or by what they are called at `end_time`, such as "NMonth+0". Empty: the nearest two in force then.
-        In a URL "+" is "%2B".
-        """
-
-    @_builtins.property
-    def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Buckets that begin at this time or later. Empty: six hours before the end."""
-
-    @_builtins.property
-    def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Buckets that begin before this time. Empty: up to market time."""
-
-    def __init__(
-        self,
-        *,
-        underlying: _builtins.str = ...,
-        indicator: _option_pb2.OptionIndicator.ValueType = ...,
-        option_type: _option_pb2.OptionType.ValueType = ...,
-        expiries: _abc.Iterable[_builtins.str] | None = ...,
-        timeframe: _builtins.str = ...,
-        start_time: _timestamp_pb2.Timestamp | None = ...,
-        end_time: _timestamp_pb2.Timestamp | None = ...,
-        max_level: _builtins.int = ...,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "expiries", b"expiries", "indicator", b"indicator", "max_level", b"max_level", "option_type", b"option_type", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListMoneynessSeriesRequest: _TypeAlias = ListMoneynessSeriesRequest  # noqa: Y015
-
-@_typing.final
-class ListMoneynessSeriesResponse(_message.Message):
-    """Response of ListMoneynessSeries."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNDERLYING_FIELD_NUMBER: _builtins.int
-    INDICATOR_FIELD_NUMBER: _builtins.int
-    OPTION_TYPE_FIELD_NUMBER: _builtins.int
-    TIMEFRAME_FIELD_NUMBER: _builtins.int
-    SERIES_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    underlying: _builtins.str
-    """Canonical symbol of the underlying."""
-    indicator: _option_pb2.OptionIndicator.ValueType
-    """What is followed."""
-    option_type: _option_pb2.OptionType.ValueType
-    """Calls or puts. Empty: both."""
-    timeframe: _builtins.str
-    """Length of the buckets."""
-    next_page_token: _builtins.str
-    """Asks for the next page. Empty: this is the last one."""
-    @_builtins.property
-    def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___MoneynessSeries]:
-        """By expiry, and from deep in the money to far out of it. One without points on this page is left out."""
-
-    def __init__(
-        self,
-        *,
-        underlying: _builtins.str = ...,
-        indicator: _option_pb2.OptionIndicator.ValueType = ...,
-        option_type: _option_pb2.OptionType.ValueType = ...,
-        timeframe: _builtins.str = ...,
-        series: _abc.Iterable[Global___MoneynessSeries] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["indicator", b"indicator", "next_page_token", b"next_page_token", "option_type", b"option_type", "series", b"series", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListMoneynessSeriesResponse: _TypeAlias = ListMoneynessSeriesResponse  # noqa: Y015
-
-@_typing.final
-class MoneynessSeries(_message.Message):
-    """One figure of the options that stand so far from the money, whichever they are at the time."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EXPIRY_FIELD_NUMBER: _builtins.int
-    LABELS_FIELD_NUMBER: _builtins.int
-    MONEYNESS_FIELD_NUMBER: _builtins.int
-    LEVEL_FIELD_NUMBER: _builtins.int
-    POINTS_FIELD_NUMBER: _builtins.int
-    expiry: _builtins.str
-    """The expiry as ISO date."""
-    moneyness: _builtins.str
-    """Where the options stand: "ATM", "OTM1", "ITM2". Of calls and puts alike: a call above the money is out of it, a put in it."""
-    level: _builtins.int
-    """The same as steps out of the money in the ladder of listed strikes: above 0 out, below 0 in."""
-    @_builtins.property
-    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the expiry is called at the end of the time asked for. Empty when it is over then."""
-
-    @_builtins.property
-    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___MoneynessPoint]:
-        """Ascending by time. A bucket without a known value has no point."""
-
-    def __init__(
-        self,
-        *,
-        expiry: _builtins.str = ...,
-        labels: _abc.Iterable[_builtins.str] | None = ...,
-        moneyness: _builtins.str = ...,
-        level: _builtins.int = ...,
-        points: _abc.Iterable[Global___MoneynessPoint] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expiry", b"expiry", "labels", b"labels", "level", b"level", "moneyness", b"moneyness", "points", b"points"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___MoneynessSeries: _TypeAlias = MoneynessSeries  # noqa: Y015
-
-@_typing.final
-class MoneynessPoint(_message.Message):
-    """One value of a series."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    OPEN_TIME_FIELD_NUMBER: _builtins.int
-    VALUE_FIELD_NUMBER: _builtins.int
-    value: _builtins.float
-    """In the unit of the indicator. Volatility and Greeks: mean over the bucket's valuations; premium, open interest and what rests on
-    them: at its end; volume: all of it.
-    """
-    @_builtins.property
-    def open_time(self) -> _timestamp_pb2.Timestamp:
-        """When the bucket begins."""
-
-    def __init__(
-        self,
-        *,
-        open_time: _timestamp_pb2.Timestamp | None = ...,
-        value: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time", "value", b"value"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___MoneynessPoint: _TypeAlias = MoneynessPoint  # noqa: Y015
 
 @_typing.final
 class ListStrikeHistoryRequest(_message.Message):

@@ -3,6 +3,8 @@
 import grpc
 import warnings
 
+from strikeline.v1 import expiry_metrics_pb2 as strikeline_dot_v1_dot_expiry__metrics__pb2
+from strikeline.v1 import moneyness_series_pb2 as strikeline_dot_v1_dot_moneyness__series__pb2
 from strikeline.v1 import option_chain_requests_pb2 as strikeline_dot_v1_dot_option__chain__requests__pb2
 from strikeline.v1 import option_distribution_pb2 as strikeline_dot_v1_dot_option__distribution__pb2
 from strikeline.v1 import option_history_pb2 as strikeline_dot_v1_dot_option__history__pb2
@@ -53,7 +55,7 @@ class OptionServiceStub:
         self.GetExpiryMetrics = channel.unary_unary(
                 '/strikeline.v1.OptionService/GetExpiryMetrics',
                 request_serializer=strikeline_dot_v1_dot_option__chain__requests__pb2.GetExpiryMetricsRequest.SerializeToString,
-                response_deserializer=strikeline_dot_v1_dot_option__pb2.ExpiryMetrics.FromString,
+                response_deserializer=strikeline_dot_v1_dot_expiry__metrics__pb2.ExpiryMetrics.FromString,
                 _registered_method=True)
         self.GetStrikeDistribution = channel.unary_unary(
                 '/strikeline.v1.OptionService/GetStrikeDistribution',
@@ -72,8 +74,8 @@ class OptionServiceStub:
                 _registered_method=True)
         self.ListMoneynessSeries = channel.unary_unary(
                 '/strikeline.v1.OptionService/ListMoneynessSeries',
-                request_serializer=strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesRequest.SerializeToString,
-                response_deserializer=strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesResponse.FromString,
+                request_serializer=strikeline_dot_v1_dot_moneyness__series__pb2.ListMoneynessSeriesRequest.SerializeToString,
+                response_deserializer=strikeline_dot_v1_dot_moneyness__series__pb2.ListMoneynessSeriesResponse.FromString,
                 _registered_method=True)
         self.ListStrikeHistory = channel.unary_unary(
                 '/strikeline.v1.OptionService/ListStrikeHistory',
@@ -272,7 +274,7 @@ def add_OptionServiceServicer_to_server(servicer, server):
             'GetExpiryMetrics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetExpiryMetrics,
                     request_deserializer=strikeline_dot_v1_dot_option__chain__requests__pb2.GetExpiryMetricsRequest.FromString,
-                    response_serializer=strikeline_dot_v1_dot_option__pb2.ExpiryMetrics.SerializeToString,
+                    response_serializer=strikeline_dot_v1_dot_expiry__metrics__pb2.ExpiryMetrics.SerializeToString,
             ),
             'GetStrikeDistribution': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStrikeDistribution,
@@ -291,8 +293,8 @@ def add_OptionServiceServicer_to_server(servicer, server):
             ),
             'ListMoneynessSeries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMoneynessSeries,
-                    request_deserializer=strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesRequest.FromString,
-                    response_serializer=strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesResponse.SerializeToString,
+                    request_deserializer=strikeline_dot_v1_dot_moneyness__series__pb2.ListMoneynessSeriesRequest.FromString,
+                    response_serializer=strikeline_dot_v1_dot_moneyness__series__pb2.ListMoneynessSeriesResponse.SerializeToString,
             ),
             'ListStrikeHistory': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStrikeHistory,
@@ -411,7 +413,7 @@ class OptionService:
             target,
             '/strikeline.v1.OptionService/GetExpiryMetrics',
             strikeline_dot_v1_dot_option__chain__requests__pb2.GetExpiryMetricsRequest.SerializeToString,
-            strikeline_dot_v1_dot_option__pb2.ExpiryMetrics.FromString,
+            strikeline_dot_v1_dot_expiry__metrics__pb2.ExpiryMetrics.FromString,
             options,
             channel_credentials,
             insecure,
@@ -518,8 +520,8 @@ class OptionService:
             request,
             target,
             '/strikeline.v1.OptionService/ListMoneynessSeries',
-            strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesRequest.SerializeToString,
-            strikeline_dot_v1_dot_option__history__pb2.ListMoneynessSeriesResponse.FromString,
+            strikeline_dot_v1_dot_moneyness__series__pb2.ListMoneynessSeriesRequest.SerializeToString,
+            strikeline_dot_v1_dot_moneyness__series__pb2.ListMoneynessSeriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

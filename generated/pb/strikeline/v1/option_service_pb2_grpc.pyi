@@ -5,6 +5,8 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from strikeline.v1 import expiry_metrics_pb2 as _expiry_metrics_pb2
+from strikeline.v1 import moneyness_series_pb2 as _moneyness_series_pb2
 from strikeline.v1 import option_chain_requests_pb2 as _option_chain_requests_pb2
 from strikeline.v1 import option_distribution_pb2 as _option_distribution_pb2
 from strikeline.v1 import option_history_pb2 as _option_history_pb2
@@ -52,7 +54,7 @@ class OptionServiceStub:
     fails with ERROR_REASON_EXPIRY_NOT_FOUND, an underlying without options with ERROR_REASON_UNDERLYING_NOT_FOUND. Before the first tick that
     the system saw an expiry must be named by its date: a label fails with ERROR_REASON_MARKET_TIME_UNKNOWN.
     """
-    GetExpiryMetrics: _grpc.UnaryUnaryMultiCallable[_option_chain_requests_pb2.GetExpiryMetricsRequest, _option_pb2.ExpiryMetrics]
+    GetExpiryMetrics: _grpc.UnaryUnaryMultiCallable[_option_chain_requests_pb2.GetExpiryMetricsRequest, _expiry_metrics_pb2.ExpiryMetrics]
     """Returns the figures of one expiry over all its strikes: totals, put-call ratios, max pain, volatility at the money, skew, expected
     move.
 
@@ -70,7 +72,7 @@ class OptionServiceStub:
 
     Fails with ERROR_REASON_EXPIRY_NOT_FOUND when the expiry was never listed.
     """
-    ListMoneynessSeries: _grpc.UnaryUnaryMultiCallable[_option_history_pb2.ListMoneynessSeriesRequest, _option_history_pb2.ListMoneynessSeriesResponse]
+    ListMoneynessSeries: _grpc.UnaryUnaryMultiCallable[_moneyness_series_pb2.ListMoneynessSeriesRequest, _moneyness_series_pb2.ListMoneynessSeriesResponse]
     """Lists one figure of the options at, in and out of the money over time, whichever options those are in each bucket.
 
     The money is the listed strike nearest to the forward at the bucket's last valuation, and steps count listed strikes. Fails with
@@ -141,7 +143,7 @@ class OptionServiceAsyncStub(OptionServiceStub):
     fails with ERROR_REASON_EXPIRY_NOT_FOUND, an underlying without options with ERROR_REASON_UNDERLYING_NOT_FOUND. Before the first tick that
     the system saw an expiry must be named by its date: a label fails with ERROR_REASON_MARKET_TIME_UNKNOWN.
     """
-    GetExpiryMetrics: _aio.UnaryUnaryMultiCallable[_option_chain_requests_pb2.GetExpiryMetricsRequest, _option_pb2.ExpiryMetrics]  # type: ignore[assignment]
+    GetExpiryMetrics: _aio.UnaryUnaryMultiCallable[_option_chain_requests_pb2.GetExpiryMetricsRequest, _expiry_metrics_pb2.ExpiryMetrics]  # type: ignore[assignment]
     """Returns the figures of one expiry over all its strikes: totals, put-call ratios, max pain, volatility at the money, skew, expected
     move.
 
@@ -159,7 +161,7 @@ class OptionServiceAsyncStub(OptionServiceStub):
 
     Fails with ERROR_REASON_EXPIRY_NOT_FOUND when the expiry was never listed.
     """
-    ListMoneynessSeries: _aio.UnaryUnaryMultiCallable[_option_history_pb2.ListMoneynessSeriesRequest, _option_history_pb2.ListMoneynessSeriesResponse]  # type: ignore[assignment]
+    ListMoneynessSeries: _aio.UnaryUnaryMultiCallable[_moneyness_series_pb2.ListMoneynessSeriesRequest, _moneyness_series_pb2.ListMoneynessSeriesResponse]  # type: ignore[assignment]
     """Lists one figure of the options at, in and out of the money over time, whichever options those are in each bucket.
 
     The money is the listed strike nearest to the forward at the bucket's last valuation, and steps count listed strikes. Fails with
@@ -245,7 +247,7 @@ class OptionServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _option_chain_requests_pb2.GetExpiryMetricsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_option_pb2.ExpiryMetrics, _abc.Awaitable[_option_pb2.ExpiryMetrics]]:
+    ) -> _typing.Union[_expiry_metrics_pb2.ExpiryMetrics, _abc.Awaitable[_expiry_metrics_pb2.ExpiryMetrics]]:
         """Returns the figures of one expiry over all its strikes: totals, put-call ratios, max pain, volatility at the money, skew, expected
         move.
 
@@ -285,9 +287,9 @@ class OptionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListMoneynessSeries(
         self,
-        request: _option_history_pb2.ListMoneynessSeriesRequest,
+        request: _moneyness_series_pb2.ListMoneynessSeriesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_option_history_pb2.ListMoneynessSeriesResponse, _abc.Awaitable[_option_history_pb2.ListMoneynessSeriesResponse]]:
+    ) -> _typing.Union[_moneyness_series_pb2.ListMoneynessSeriesResponse, _abc.Awaitable[_moneyness_series_pb2.ListMoneynessSeriesResponse]]:
         """Lists one figure of the options at, in and out of the money over time, whichever options those are in each bucket.
 
         The money is the listed strike nearest to the forward at the bucket's last valuation, and steps count listed strikes. Fails with

@@ -8,9 +8,11 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from strikeline.v1 import expiry_metrics_pb2 as _expiry_metrics_pb2
 from strikeline.v1 import option_history_pb2 as _option_history_pb2
 from strikeline.v1 import option_pb2 as _option_pb2
 from strikeline.v1 import stream_pb2 as _stream_pb2
+from strikeline.v1 import strike_range_pb2 as _strike_range_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -41,7 +43,7 @@ class StreamOptionChainRequest(_message.Message):
         """
 
     @_builtins.property
-    def range(self) -> _option_pb2.StrikeRange:
+    def range(self) -> _strike_range_pb2.StrikeRange:
         """Which strikes. Empty: all listed ones. Ranges around the money and of deltas are selected anew at each valuation."""
 
     @_builtins.property
@@ -53,7 +55,7 @@ class StreamOptionChainRequest(_message.Message):
         *,
         underlying: _builtins.str = ...,
         expiries: _abc.Iterable[_builtins.str] | None = ...,
-        range: _option_pb2.StrikeRange | None = ...,
+        range: _strike_range_pb2.StrikeRange | None = ...,
         options: _stream_pb2.StreamOptions | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "range", b"range"]  # noqa: Y015
@@ -544,7 +546,7 @@ class ExpiryBucket(_message.Message):
         """When it began, as of a bar."""
 
     @_builtins.property
-    def metrics(self) -> _option_pb2.ExpiryMetrics:
+    def metrics(self) -> _expiry_metrics_pb2.ExpiryMetrics:
         """The figures of the expiry at the last valuation within it, with the prices of underlying and forward then. Volumes are the day's."""
 
     @_builtins.property
@@ -559,7 +561,7 @@ class ExpiryBucket(_message.Message):
         labels: _abc.Iterable[_builtins.str] | None = ...,
         timeframe: _builtins.str = ...,
         open_time: _timestamp_pb2.Timestamp | None = ...,
-        metrics: _option_pb2.ExpiryMetrics | None = ...,
+        metrics: _expiry_metrics_pb2.ExpiryMetrics | None = ...,
         call_volume: _builtins.int | None = ...,
         put_volume: _builtins.int | None = ...,
         minutes: _builtins.int = ...,

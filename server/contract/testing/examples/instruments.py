@@ -17,11 +17,11 @@ from strikeline.v1.feed_subscription_pb2 import (
     FeedSubscription,
     ListFeedSubscriptionsRequest,
 )
+from strikeline.v1.instrument_import_pb2 import ImportInstrumentsRequest
 from strikeline.v1.instrument_service_pb2 import (
     BatchGetInstrumentsRequest,
     GetInstrumentRequest,
     GetInstrumentStatsRequest,
-    ImportInstrumentsRequest,
     ListInstrumentsRequest,
     ListUnderlyingsRequest,
     SearchDerivativeContractsRequest,

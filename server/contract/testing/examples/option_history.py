@@ -12,12 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server.contract.testing.examples.example import Example, Wrong
 from server.contract.testing.examples.instruments import NOWHERE
 from server.contract.testing.world import World
-from strikeline.v1.option_history_pb2 import (
-    GetGreeksAtRequest,
-    ListExpiryMetricsRequest,
-    ListMoneynessSeriesRequest,
-    ListStrikeHistoryRequest,
-)
+from strikeline.v1.moneyness_series_pb2 import ListMoneynessSeriesRequest
+from strikeline.v1.option_history_pb2 import GetGreeksAtRequest, ListExpiryMetricsRequest, ListStrikeHistoryRequest
 from strikeline.v1.option_pb2 import (
     OPTION_INDICATOR_IMPLIED_VOLATILITY,
     OPTION_INDICATOR_MAX_PAIN,

@@ -11,8 +11,8 @@ from server.contract.testing.examples.example import Example, Wrong
 from server.contract.testing.examples.market_data import STREAM, bad_resume_token
 from server.contract.testing.examples.options import NO_EXPIRY, NOTHING
 from server.contract.testing.world import World
-from strikeline.v1.option_pb2 import StrikeRange
 from strikeline.v1.option_stream_pb2 import StreamOptionBucketsRequest, StreamOptionChainRequest, StreamStrikeRequest
+from strikeline.v1.strike_range_pb2 import StrikeRange
 
 
 def _chain(world: World) -> Message:

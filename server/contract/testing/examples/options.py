@@ -13,13 +13,8 @@ from server.contract.testing.examples.example import Example, Wrong
 from server.contract.testing.world import World
 from strikeline.v1.option_chain_requests_pb2 import GetExpiryMetricsRequest, GetOptionChainRequest, ListExpiriesRequest
 from strikeline.v1.option_distribution_pb2 import GetStrikeDistributionRequest
-from strikeline.v1.option_pb2 import (
-    OPTION_INDICATOR_OPEN_INTEREST,
-    OPTION_INDICATOR_PCR,
-    OPTION_TYPE_CALL,
-    StrikeRange,
-    StrikeSet,
-)
+from strikeline.v1.option_pb2 import OPTION_INDICATOR_OPEN_INTEREST, OPTION_INDICATOR_PCR, OPTION_TYPE_CALL
+from strikeline.v1.strike_range_pb2 import StrikeRange, StrikeSet
 
 NOTHING = "NOSUCHUNDERLYING"
 NO_EXPIRY = "1999-12-31"
