@@ -17,12 +17,12 @@ from server.brokers.market_data import MarketDataSource
 from server.domain.calendar import MarketCalendar
 from server.jobs.gap_fill import GapFill, GapFillPorts
 from server.jobs.gap_scan import GapScan, GapScanPorts
+from server.market.clock import SystemClock
 from server.market.feeds.contracts import ContractRules
 from server.market.feeds.expiries import ExpiryRules
 from server.market.feeds.history_writer import HistoryWriter
 from server.market.feeds.ports import SystemClock as FeedClock
 from server.market.feeds.recorded_history import RecordedHistory
-from server.market.hub.clock import SystemClock
 from server.market.slot_plan import bars_slot
 from server.settings import SettingError, Settings
 from server.store.backfills import BackfillStore

@@ -18,8 +18,8 @@ from prometheus_client.process_collector import ProcessCollector
 from server import checks
 from server.domain.calendar import MarketCalendar
 from server.domain.errors import StrikelineError
-from server.market.hub.clock import SystemClock
-from server.market.hub.supervisor import Supervisor
+from server.market.clock import SystemClock
+from server.market.supervisor import Supervisor
 from server.rpc.measures import LoopLag, watch
 from server.settings import Settings
 from server.store.calendar import CalendarStore

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from server.app.core import Core
 from server.domain.calendar import MarketCalendar
-from server.market.hub.clock import SystemClock
+from server.market.clock import SystemClock
 from server.market.hub.hub import Hub
 from server.services.listed_expiries import ListedExpiries
 from server.services.live_market import LiveMarket

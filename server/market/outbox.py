@@ -10,8 +10,8 @@ import asyncio
 from contextlib import suppress
 from typing import Protocol
 
+from server.market.clock import Clock
 from server.market.entries import STRATEGY_CHANGED
-from server.market.hub.clock import Clock
 from server.market.telemetry import Meter
 from server.store.market_log import LogFull
 from server.store.strategies import StrategyStore

@@ -17,8 +17,8 @@ from typing import Protocol
 
 from server.domain.errors import StrikelineError
 from server.market import checkpoints
+from server.market.clock import Clock
 from server.market.entries import Entry
-from server.market.hub.clock import Clock
 from server.market.stages import Stage
 from server.market.telemetry import Meter
 from server.store.database import Database, Transaction

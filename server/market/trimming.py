@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.market.hub.clock import Clock
+from server.market.clock import Clock
 from server.market.telemetry import Meter
 from server.store.market_log import MarketLog, OutputLog, id_key, id_of
 from server.store.worker_state import CheckpointStore

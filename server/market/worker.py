@@ -17,10 +17,9 @@ from server.domain.calendar import MarketCalendar
 from server.market.bars import BarsStage
 from server.market.chain_stage.ports import ChainRules
 from server.market.chain_stage.stage import ChainsStage
+from server.market.clock import Clock, SystemClock
 from server.market.dead_letters import DeadLetters
 from server.market.history import StoredHistory
-from server.market.hub.clock import Clock, SystemClock
-from server.market.hub.supervisor import Supervisor, TaskState
 from server.market.log_reader import LogReader
 from server.market.m2m import M2mPorts, M2mSlot, M2mStage
 from server.market.outbox import OutboxRelay, StrategyAnnouncer
@@ -28,6 +27,7 @@ from server.market.sessions import SessionTable
 from server.market.slot_plan import all_slots, bars_slot, chains_slot, m2m_slot
 from server.market.slots import WORK_SHARE, SlotPorts, SlotRunner, SlotTiming
 from server.market.stages import Stage
+from server.market.supervisor import Supervisor, TaskState
 from server.market.telemetry import Meter, NoMeter
 from server.market.trimming import LogTrimmer
 from server.settings import Settings

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from server.domain.expiries import earliest_expiry
 from server.domain.symbols import canonical_underlying
-from server.market.hub.clock import Clock
+from server.market.clock import Clock
 from server.services.converters_instruments import instrument_message
 from server.services.monitor_screens import MonitorScreens
 from server.services.monitor_selection import market_now

@@ -16,7 +16,7 @@ from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.options.moneyness import atm_strike, strike_step, window
 from server.domain.symbols import index_key
 from server.market.chain_messages import ChainMessages
-from server.market.hub.clock import Clock
+from server.market.clock import Clock
 from server.market.records import CONTRACT_LISTED
 from server.services.listed_expiries import Labels, ListedExpiries, symbol_of, unknown_underlying
 from server.services.option_chains import Chains

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from server.domain.errors import NotFound, StrikelineError, Unavailable
-from server.market.hub.clock import Clock
+from server.market.clock import Clock
 
 LOOK_SECONDS: Final = 1.0
 """Time between two looks at the sessions, and so the longest that another server's change goes unnoticed, but for

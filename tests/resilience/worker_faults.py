@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from server.market.clock import SystemClock
 from server.market.entries import Entry
-from server.market.hub.clock import SystemClock
 from server.market.log_reader import LogReader
 from server.market.slots import SlotPorts, SlotRunner, SlotTiming
 from server.market.stages import Stage

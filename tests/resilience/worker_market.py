@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from server.domain.prices import ABSENT, unscale
 from server.market.bars import BarsStage
+from server.market.clock import SystemClock
 from server.market.entries import Entry
 from server.market.history import StoredHistory
-from server.market.hub.clock import SystemClock
 from server.market.m2m import M2mPorts, M2mSlot, M2mStage
 from server.market.outbox import StrategyAnnouncer
 from server.market.sessions import SessionTable

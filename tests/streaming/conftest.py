@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from server.market.hub.clock import Clock
+from server.market.clock import Clock
 from server.market.hub.hub import Hub
 from server.market.hub.options import DeliveryOptions, Subscriber
 from server.market.hub.wiring import make_hub

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from server.domain.timeframes import ONE_MINUTE
-from server.market.hub.clock import SystemClock
+from server.market.clock import SystemClock
 from server.market.hub.position import EntryId
 from server.market.records import BAR, M2M
 from server.market.worker import Worker

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.domain.errors import ResourceExhausted, Unavailable
-from server.market.hub.clock import Clock
+from server.market.clock import Clock
 from server.market.hub.items import ItemSet, Selection, Wanted
 from server.market.hub.journal import Chunks, Entry, Events, Integers, Journal, Moment
 from server.market.hub.notices import Notices

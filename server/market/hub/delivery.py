@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from server.domain.errors import NotFound, ResourceExhausted, StrikelineError, Unauthenticated
+from server.market.clock import Clock
 from server.market.hub.channel import Cursor, Frame
-from server.market.hub.clock import Clock
 from server.market.hub.items import ItemSet
 from server.market.hub.journal import Moment
 from server.market.hub.options import DeliveryOptions, SlowPolicy, Subscriber

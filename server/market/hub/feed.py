@@ -8,7 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from server.domain.calendar import MarketCalendar
-from server.market.hub.clock import Clock
+from server.market.clock import Clock
 from server.market.hub.notices import Condition
 from server.market.runs import Runs
 from strikeline.internal.v1 import log_pb2

@@ -12,11 +12,11 @@ from typing import Self
 from server.domain.errors import Aborted, FieldViolation, InvalidArgument, StrikelineError, Unavailable
 from server.domain.options.strike_range import ExplicitStrikes, StrikeRange
 from server.domain.timeframes import TIMEFRAMES, Timeframe
+from server.market.clock import Clock, SystemClock
 from server.market.hub import bars, chain_requests, depths, m2m, option_buckets, option_chains, signals, ticks
 from server.market.hub.chain_requests import ChainRequest
 from server.market.hub.chains import ChainBoard
 from server.market.hub.channel import FLUSH_INTERVALS, QueueLimits
-from server.market.hub.clock import Clock, SystemClock
 from server.market.hub.delivery import Delivery, Desk
 from server.market.hub.feed import FeedState
 from server.market.hub.intake import Intake, Logs, Stores
@@ -24,9 +24,9 @@ from server.market.hub.options import DeliveryOptions, Subscriber
 from server.market.hub.position import EntryId
 from server.market.hub.quotes import Quote, quote_of, state_of
 from server.market.hub.registry import StreamCounts, StreamRecord, StreamRegistry
-from server.market.hub.supervisor import Supervisor, TaskState
 from server.market.hub.tokens import TokenSealer
 from server.market.hub.topic import FollowingTopic, ItemOutcome, Subscription, Topic
+from server.market.supervisor import Supervisor, TaskState
 
 _TICK = 0.25
 _MAIN_CALENDAR = "NSE"

@@ -11,11 +11,11 @@ import numpy as np
 from server.domain.calendar import MarketCalendar, calendar_of
 from server.domain.timeframes import Timeframe
 from server.market.book import Book
+from server.market.clock import Clock
 from server.market.hub.bars import BarsTopic
 from server.market.hub.board import Board
 from server.market.hub.chain_intake import ChainIntake, ChainSources, MainLog, SlotState
 from server.market.hub.channel import LARGEST_BATCH, Channel, QueueLimits
-from server.market.hub.clock import Clock
 from server.market.hub.depths import DepthTopic
 from server.market.hub.directory import Directory, Instruments
 from server.market.hub.expiry_labels import Listings

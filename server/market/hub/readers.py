@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from server.domain.errors import Unavailable
-from server.market.hub.clock import Clock
+from server.market.clock import Clock
 from server.market.hub.position import ORIGIN, EntryId
 from server.market.hub.streams import PAGE, Stream, held
-from server.market.hub.supervisor import pause
+from server.market.supervisor import pause
 
 BLOCK = 0.5
 """Seconds that one read waits for the next entry."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from server.domain.calendar import MarketCalendar
 from server.domain.errors import FailedPrecondition
 from server.market.checkpoints import unpack
+from server.market.clock import Clock
 from server.market.hub.chain_intake import SlotState
 from server.market.hub.channel import QueueLimits
-from server.market.hub.clock import Clock
 from server.market.hub.hub import Hub, HubSettings
 from server.market.hub.intake import BookState, Logs, Stores
 from server.market.hub.option_buckets import Pieces

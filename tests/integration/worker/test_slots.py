@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from server.domain.errors import Unavailable
+from server.market.clock import SystemClock
 from server.market.entries import TICKS
-from server.market.hub.clock import SystemClock
 from server.market.slot_plan import all_slots
 from server.market.slots import SlotState
 from server.market.telemetry import NoMeter

@@ -13,7 +13,7 @@ from server.market.feeds.metrics import TickerMetrics
 from server.market.feeds.ports import Clock
 from server.market.feeds.ticker.inbox import Inbox
 from server.market.feeds.ticker.messages import Channel, Message
-from server.market.hub.supervisor import pause
+from server.market.supervisor import pause
 
 _TURN_SECONDS: Final = 1.0
 _LOG: Final = logging.getLogger("strikeline.feed")

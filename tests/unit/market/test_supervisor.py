@@ -3,7 +3,7 @@
 import asyncio
 
 from server.domain.errors import Unavailable
-from server.market.hub.supervisor import Supervisor, pause
+from server.market.supervisor import Supervisor, pause
 from tests.support.clock import VirtualClock
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from server.domain.errors import Unavailable
-from server.market.hub.clock import Clock
+from server.market.clock import Clock
 
 _LOG = logging.getLogger(__name__)
 _SHORTEST_PAUSE = 0.1
