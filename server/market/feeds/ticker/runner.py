@@ -73,8 +73,11 @@ class Ticker:
             async with asyncio.TaskGroup() as group:
                 for work in (parts.listener.run, self._pump, self._keep):
                     group.create_task(_forever(work))
-        except* StrikelineError as failed:
-            raise failed.exceptions[0] from None
+        except ExceptionGroup as failed:
+            expected, others = failed.split(StrikelineError)
+            if expected is None or others is not None:
+                raise
+            raise expected.exceptions[0] from None
         finally:
             async with asyncio.timeout(_END_SECONDS):
                 await parts.writer.end()
