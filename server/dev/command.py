@@ -151,7 +151,10 @@ async def _all_ready(children: list[Child]) -> None:
         async with asyncio.TaskGroup() as group:
             for child in children:
                 group.create_task(child.wait_ready(READY_SECONDS))
-    except* ProgramError as errors:
+    except ExceptionGroup as failed:
+        errors, others = failed.split(ProgramError)
+        if errors is None or others is not None:
+            raise
         raise ProgramError("\n".join(str(error) for error in errors.exceptions)) from None
 
 

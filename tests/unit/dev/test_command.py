@@ -13,7 +13,7 @@ from server.dev import command, plan, welcome
 from server.dev.envoy import EnvoyPorts, render
 from server.dev.probes import listens
 from server.dev.stack import StackUrls
-from server.dev.supervisor import Program
+from server.dev.supervisor import Program, ProgramError
 from server.dev.tokens import Identity
 from tests.support.system import free_ports
 
@@ -163,3 +163,18 @@ def test_the_welcome_names_everything(tmp_path):
 )
 def test_summary_of_a_replay(output, said):
     assert command._summary(output) == said
+
+
+class Failing:
+    """A program that does not become ready."""
+
+    def __init__(self, name):
+        self.name = name
+
+    async def wait_ready(self, _seconds):
+        raise ProgramError(f"{self.name} does not become ready")
+
+
+async def test_programs_that_do_not_start_are_named_in_one_error():
+    with pytest.raises(ProgramError, match="^api does not become ready\nworker does not become ready$"):
+        await command._all_ready([Failing("api"), Failing("worker")])
