@@ -176,5 +176,5 @@ class Failing:
 
 
 async def test_programs_that_do_not_start_are_named_in_one_error():
-    with pytest.raises(ProgramError, match="^api does not become ready\nworker does not become ready$"):
+    with pytest.raises(ProgramError, match=r"^api does not become ready\nworker does not become ready$"):
         await command._all_ready([Failing("api"), Failing("worker")])
