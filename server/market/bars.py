@@ -101,7 +101,7 @@ class BarsStage:
         missing = [key for key in self._ledgers.waiting if key not in self._ledgers]
         await self._load(missing)
 
-    def apply(self, entry: Entry) -> bytes | None:
+    async def apply(self, entry: Entry) -> bytes | None:
         """Takes in one entry. -> a BarsEntry when it touched a bar or ended a session."""
         self._touched = []
         if entry.kind == RUN_STARTED:

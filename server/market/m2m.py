@@ -112,7 +112,7 @@ class M2mStage:
             if unknown:
                 self._sessions.register(await self._ports.instruments(unknown))
 
-    def apply(self, entry: Entry) -> bytes | None:
+    async def apply(self, entry: Entry) -> bytes | None:
         """Takes in one entry. -> an M2mEntry when it changed a strategy's figure."""
         if entry.kind == STRATEGY_CHANGED:
             return self._published(entry, self._changed(entry.strategy))

@@ -107,9 +107,10 @@ class SessionTable:
 
     def inside(self, ticks: NDArray[np.void]) -> NDArray[np.bool_]:
         """Which ticks fall into a session of their instrument's market; those of unregistered ones do not."""
-        known: NDArray[np.bool_] = ~np.isin(ticks["instrument"], self.unknown(ticks["instrument"]))
-        if known.all():
+        unknown = self.unknown(ticks["instrument"])
+        if not unknown:
             return self.locate(ticks["instrument"], ticks["event_time"]).inside
+        known = ~np.isin(ticks["instrument"], unknown)
         found = np.zeros(len(ticks), np.bool_)
         found[known] = self.locate(ticks["instrument"][known], ticks["event_time"][known]).inside
         return found

@@ -276,7 +276,7 @@ class _Work:
         outputs: list[tuple[str, bytes]] = []
         for entry in entries:
             await self._stage.prepare(entry)
-            output = self._stage.apply(entry)
+            output = await self._stage.apply(entry)
             if output is not None:
                 outputs.append((entry.id, output))
             self._position, self._dirty = entry.id, True

@@ -29,8 +29,11 @@ class Stage(Protocol):
         """Fetches the committed rows that `apply` will need."""
         ...
 
-    def apply(self, entry: Entry) -> bytes | None:
-        """Takes in one entry. -> what it publishes under the entry's id; None for nothing."""
+    async def apply(self, entry: Entry) -> bytes | None:
+        """Takes in one entry, giving way to other tasks now and then. -> what it publishes under the entry's id.
+
+        None for nothing.
+        """
         ...
 
     def sections(self, *, full: bool) -> Mapping[str, bytes]:

@@ -94,7 +94,7 @@ async def _milliseconds(stage: ChainsStage, number: int, payload: bytes) -> floa
     entry = Entry.parse(f"{number + 1}-0", [payload])
     await stage.prepare(entry)
     begun = time.process_time()
-    stage.apply(entry)
+    await stage.apply(entry)
     return 1e3 * (time.process_time() - begun)
 
 

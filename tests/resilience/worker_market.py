@@ -102,7 +102,7 @@ async def expected_outputs(make_stage, log: MarketLog) -> list[tuple[str, bytes]
     for entry_id, payload in await log.range(0, "0-0", "+", 10_000):
         entry = Entry.parse(entry_id, [payload])
         await stage.prepare(entry)
-        output = stage.apply(entry)
+        output = await stage.apply(entry)
         if output is not None:
             outputs.append((entry_id, output))
     return outputs

@@ -129,9 +129,9 @@ class ChainTable:
         """Their minutes are done."""
         self.rows["minute"][chains], self.rows["samples"][chains] = ABSENT, 0
 
-    def expired(self, at: int, over: Mask) -> Numbers:
-        """Chains that are in force no more at a market time, of those that `over` marks."""
-        return np.flatnonzero(self.rows["exists"] & (self.rows["expiry"] < at) & over)
+    def expired(self, at: int) -> Numbers:
+        """Chains that are in force no more at a market time."""
+        return np.flatnonzero(self.rows["exists"] & (self.rows["expiry"] < at))
 
     def existing(self) -> Numbers:
         """All chains that exist."""

@@ -8,6 +8,7 @@ feed, when a minute ends and when the run ends. Late ticks change nothing (see `
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -23,7 +24,7 @@ from server.market.chain_stage.minutes import GATHERED, Closing, Minutes
 from server.market.chain_stage.order_books import BOOK, OrderBooks
 from server.market.chain_stage.ports import ChainOutput, ChainReference, ChainRules
 from server.market.chain_stage.quotes import QUOTE, Quotes
-from server.market.chain_stage.segments import Segment, segments_of
+from server.market.chain_stage.segments import Segment, segments_of, whole
 from server.market.chain_stage.valuing import Valuer
 from server.market.chains import LiveChain, MinuteChain, key_of, pack_entries, unpack_entries
 from server.market.checkpoints import CheckpointUnreadable
@@ -37,6 +38,9 @@ from strikeline.internal.v1.log_pb2 import ChainKey, ChainsEntry, ChainState
 
 _LAYOUT = sha256(repr([QUOTE.descr, BOOK.descr, GATHERED.descr, CHAIN_ROW.descr, SAVED]).encode()).digest()
 """The columns of a checkpoint's records: another version's are not read."""
+
+_LOOKED_AT_AT_ONCE = 64
+"""Segments that are looked at before other tasks get their turn."""
 
 _STRIKES_AT_ONCE = 250
 """Rows of minutes that are handed to the database at a time: encoding more would stop the event loop."""
@@ -97,15 +101,22 @@ class ChainsStage:
         if entry.kind != TICKS:
             return
         run = self._runs.get(entry.run)
-        self._segments = list(segments_of(entry, 0 if run is None else run.market_time))
-        await self._hydration.learn(entry.ticks["instrument"], _day(self._segments[0].market_time))
+        begins_at = 0 if run is None else run.market_time
+        first = next(segments_of(entry, begins_at))
+        await self._hydration.learn(entry.ticks["instrument"], _day(first.market_time))
+        if self._is_without_chains(entry):
+            self._segments = [whole(entry, begins_at)]
+            return
+        self._segments = list(segments_of(entry, begins_at))
         index = self._runs.next_index if run is None else run.index
-        for segment in self._segments:
+        for number, segment in enumerate(self._segments):
             chains = self._turning(index, segment)
             if len(chains):
                 await self._hydration.begin_day(chains, _day(segment.market_time))
+            elif number % _LOOKED_AT_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
-    def apply(self, entry: Entry) -> bytes | None:
+    async def apply(self, entry: Entry) -> bytes | None:
         """Takes in one entry. -> a ChainsEntry when a chain was valued, or a minute or an expiry ended."""
         self._outcome = _Outcome(entry.run, entry.market_time)
         if entry.kind == RUN_STARTED:
@@ -120,7 +131,7 @@ class ChainsStage:
                 self._finish(run)
             self._runs.end(entry.run)
         elif entry.kind == TICKS:
-            self._ticked(entry)
+            await self._ticked(entry)
         self._hydration.forget()
         return self._published(entry)
 
@@ -170,11 +181,17 @@ class ChainsStage:
         for chain in set(self._live) - set(self._table.existing().tolist()):
             del self._live[chain], self._states[chain]
 
-    def _ticked(self, entry: Entry) -> None:
+    def _is_without_chains(self, entry: Entry) -> bool:
+        """No chain exists and the entry begins none: then nothing can come of it before its end."""
+        options = self._contracts.chain_of[entry.ticks["instrument"]] != NONE
+        return not (options.any() or len(self._table.existing()))
+
+    async def _ticked(self, entry: Entry) -> None:
         run = self._runs.advance(entry.run, entry.source, 0)
         stands_still = not len(entry.ticks) and entry.market_time <= run.market_time
         for segment in self._segments:
             self._take(run, segment)
+            await asyncio.sleep(0)  # a second of a busy market, or an hour of a quiet one, may be in one entry
         if stands_still:
             self._value(self._table.dirty(run.index), run)
 
@@ -202,7 +219,9 @@ class ChainsStage:
     def _expire(self, run: Run) -> None:
         """Chains that are in force no more are gone, also those of runs that are over."""
         rows = self._table.rows
-        chains = self._table.expired(run.market_time, (rows["run"] == run.index) | ~self._runs.live(rows["run"]))
+        chains = self._table.expired(run.market_time)
+        owners = rows["run"][chains]
+        chains = chains[(owners == run.index) | ~self._runs.live(owners)] if len(chains) else chains
         if not len(chains):
             return
         self._close(chains[rows["samples"][chains] > 0])

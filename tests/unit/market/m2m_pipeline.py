@@ -74,7 +74,7 @@ class M2mWorker:
 
     async def feed(self, entry: Entry) -> M2mEntry | None:
         await self.stage.prepare(entry)
-        output = self.stage.apply(entry)
+        output = await self.stage.apply(entry)
         if output is None:
             return None
         assert self.published.setdefault(entry.id, output) == output, "a repeated output is the same"

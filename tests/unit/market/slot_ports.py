@@ -124,7 +124,7 @@ class Stage:
     async def prepare(self, entry: Entry) -> None:
         await asyncio.sleep(0)
 
-    def apply(self, entry: Entry) -> bytes | None:
+    async def apply(self, entry: Entry) -> bytes | None:
         self.applied.append(entry.id)
         return entry.id.encode()
 
