@@ -12,6 +12,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# Test processes at once; each test has a database and Redis keys of its own. Modules start in their order, so that the
+# long ones (whole systems) come first and the many short ones fill up the end.
+WORKERS ?= auto
+PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 SOURCES := server gateway tests migrations
 SOURCES_PRESENT = $(wildcard $(SOURCES))
 
@@ -29,12 +34,12 @@ environment: $(STAMP) ## Installs the locked packages into .venv, as every targe
 run: $(STAMP) ## Starts everything on this machine; ARGS="--feed replay --path FILE" is passed on
 	@exec python -m server dev $(ARGS)
 
-test: $(STAMP) ## Runs all tests; ARGS="-k word" is passed on
-	@python -m pytest $(ARGS)
+test: $(STAMP) ## Runs all tests, on every core; ARGS="-k word" is passed on, WORKERS=0 runs them in one process
+	@$(PYTEST) $(ARGS)
 
 coverage: $(STAMP) ## Runs all tests and reports which lines they reach
 	@python -m coverage erase
-	@python -m pytest --cov --cov-report= --cov-fail-under=0 $(ARGS)
+	@$(PYTEST) --cov --cov-report= --cov-fail-under=0 $(ARGS)
 	@python -m coverage report
 
 generate: $(STAMP) ## Makes generated/ and docs/reference/ from protos/ and settings
