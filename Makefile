@@ -12,10 +12,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Test processes at once; each test has a database and Redis keys of its own. Modules start in their order, so that the
-# long ones (whole systems) come first and the many short ones fill up the end.
+# Test processes at once; each test has a database and Redis keys of its own. Groups of tests
+# (tests/support/distribution.py) start in their order: the long ones come first, many short ones fill up the end.
 WORKERS ?= auto
-PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 SOURCES := server gateway tests migrations
 SOURCES_PRESENT = $(wildcard $(SOURCES))

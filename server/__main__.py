@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingError as error:
         print(error, *_hint(), sep="\n", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the role had begun to listen for it: there is nothing to stop
+        return 0
 
 
 def _hint() -> Sequence[str]:

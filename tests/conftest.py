@@ -11,17 +11,26 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler.protocol import Scheduling
 
 from server.dev.stack import TEST, StackUrls, urls_from_environment_or_stack
 from server.store.database import Database
 from server.store.redis import RedisClient, open_redis
 from tests.support.databases import TestDatabase, database_copy, ensure_template
+from tests.support.distribution import Groups
 
 pytest_plugins = ["server.contract.testing.plugin"]
 
 # How long an example takes depends on what else the machine does: it is no property of the code.
 settings.register_profile("strikeline", deadline=None)
 settings.load_profile("strikeline")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Which process runs which tests, where several do."""
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +97,7 @@ def namespace() -> str:
 @pytest.fixture
 async def redis(redis_url: str, namespace: str) -> AsyncIterator[RedisClient]:
     """Client of the shared Redis. The keys of this test's namespace are removed at the end."""
-    async with open_redis(redis_url, timeout=1.0) as client:
+    async with open_redis(redis_url, timeout=10.0) as client:
         yield client
         await client.remove_namespace(namespace)
 
