@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +44,14 @@ def encode_ticks(ticks: Rows, key: Callable[[int], str]) -> list[bytes]:
 
 
 def _messages(instruments: list[int], bodies: list[bytes], key: Callable[[int], str]) -> list[bytes]:
-    names = {number: delimited(_NAME, key(number).encode()) for number in set(instruments)}
-    messages = [names[number] + body for number, body in zip(instruments, bodies, strict=True)]
+    messages = [_named(key(number)) + body for number, body in zip(instruments, bodies, strict=True)]
     return [_HEADS[len(message)] + message for message in messages]
+
+
+@lru_cache(maxsize=65_536)
+def _named(key: str) -> bytes:
+    """The field of an instrument's name: the same few thousand names come again and again."""
+    return delimited(_NAME, key.encode())
 
 
 def _numbers(ticks: Rows) -> Part:
