@@ -24,6 +24,7 @@ MOST_REMEMBERED = 256
 
 _SUBSCRIPT = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"-?[0-9]+")
+_ENCODED = re.compile(rb"[%+]").search
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _INTEGERS = frozenset({
     FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT32,
@@ -34,7 +35,7 @@ _TEXTS = frozenset({FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_DOUB
 
 def _decoded(part: bytes) -> str:
     try:
-        if b"%" not in part and b"+" not in part:
+        if not _ENCODED(part):
             return part.decode()
         return unquote_to_bytes(part.replace(b"+", b" ")).decode()
     except UnicodeDecodeError as error:
@@ -64,8 +65,11 @@ class _Parameter:
     plain: bool
     """The text is the value."""
 
-    def set(self, value: JsonObject, text: str) -> None:
-        """Sets one value. Raises BadRequest."""
+    def set(self, value: JsonObject, text: str) -> list[Json] | None:
+        """Sets one value. -> the list that further texts belong into as they are; None when there is none.
+
+        Raises BadRequest.
+        """
         for parent in self.parents:
             inner = value.setdefault(parent, {})
             if not isinstance(inner, dict):
@@ -73,9 +77,10 @@ class _Parameter:
             value = inner
         if self.repeated:
             items = value.setdefault(self.name, [])
-            if isinstance(items, list):
-                items.append(text if self.plain else json_of(self.field, text, f"{self.path}[{len(items)}]"))
-            return
+            if not isinstance(items, list):
+                return None
+            items.append(text if self.plain else json_of(self.field, text, f"{self.path}[{len(items)}]"))
+            return items if self.plain else None
         name = self.name
         if self.key is not None:
             entries = value.setdefault(name, {})
@@ -83,6 +88,7 @@ class _Parameter:
         if name in value:
             raise BadRequest.of(self.path, "is given twice")
         value[name] = text if self.plain else json_of(self.field, text, self.path)
+        return None
 
 
 class QueryBinder:
@@ -98,13 +104,21 @@ class QueryBinder:
     def bind(self, query: bytes, value: JsonObject) -> None:
         """Sets the parameters in `value`. Raises BadRequest that names every wrong one."""
         wrong: list[Violation] = []
+        listed: dict[bytes, list[Json]] = {}  # a list that is long is given value by value
+        decoded = bytes.decode if query.isascii() and not _ENCODED(query) else _decoded
         for part in query.split(b"&"):
             raw_name, _, raw = part.partition(b"=")
             if not part or raw_name == CACHE_BUSTER:
                 continue
             try:
+                known = listed.get(raw_name)
+                if known is not None:
+                    known.append(decoded(raw))
+                    continue
                 parameter = self._known.get(raw_name) or self._learn(raw_name)
-                parameter.set(value, _decoded(raw))
+                items = parameter.set(value, decoded(raw))
+                if items is not None:
+                    listed[raw_name] = items
             except BadRequest as error:
                 wrong.extend(error.violations)
         if wrong:
