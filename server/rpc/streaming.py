@@ -50,6 +50,7 @@ class StreamHandler:
         patience = min(call.deadline, asyncio.get_running_loop().time() + ADMISSION_SECONDS)
         request, entry = await until(patience, self._open(data, metadata, call), _not_opened)
         try:
+            await self._begin(call, context)
             await until(_end(call), self._write(request, call, context), lambda: _over(call))
         except asyncio.CancelledError as error:
             if not self._streams.was_cancelled(entry.stream):
@@ -66,14 +67,26 @@ class StreamHandler:
         call.stream = entry.stream
         return request, entry
 
-    async def _write(self, request: Message, call: Call, context: RpcContext) -> None:
-        await context.send_initial_metadata(((CORRELATION, call.correlation_id), *call.headers.items()))
+    async def _begin(self, call: Call, context: RpcContext) -> None:
+        """Sends the headers. A call whose headers were cut off in the sending would never get its status."""
+        sending = asyncio.ensure_future(_headers(call, context))
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            await sending
+            raise
         call.headers.clear()
+
+    async def _write(self, request: Message, call: Call, context: RpcContext) -> None:
         frames = self._method(request, call)
         async with contextlib.aclosing(frames):
             async for frame in frames:
                 await context.write(frame)
                 self._telemetry.sent()
+
+
+async def _headers(call: Call, context: RpcContext) -> None:
+    await context.send_initial_metadata(((CORRELATION, call.correlation_id), *call.headers.items()))
 
 
 def count_items(request: Message) -> int:

@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from server.domain.errors import OutOfRange
+from server.rpc import streaming
 from strikeline.v1 import system_service_pb2
 from tests.support.rpc_server import Caller, Parts, running
 
@@ -161,6 +162,21 @@ async def test_a_stream_ends_when_its_credential_does(call, parts):
     stream = await opened(call, parts.token(exp=int(time.time()) + 1))
 
     assert await reason_of(stream) == "CREDENTIAL_EXPIRED"
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_stream_whose_time_is_over_at_once_ends_with_a_status(call, parts, monkeypatch, turns):
+    def soon(_: object) -> float:
+        return asyncio.get_running_loop().time() + turns * 0.0002
+
+    monkeypatch.setattr(streaming, "_end", soon)
+    pairs = (("authorization", f"Bearer {parts.token()}"),)
+
+    stream = call.channel.unary_stream(WATCH)(REQUEST.SerializeToString(), metadata=pairs, timeout=5.0)
+
+    with pytest.raises(grpc.aio.AioRpcError, match="the time granted to the stream is over"):
+        async for _ in stream:
+            pass
 
 
 async def test_limits_hold_within_the_process_while_the_directory_is_away(call, parts):
