@@ -21,7 +21,7 @@ from server.market.hub.pulse import Pulse
 FLUSH_INTERVALS = (0.0, 0.05, 0.1, 0.25, 1.0)
 """Seconds between cuts that a client may choose from."""
 
-LARGEST_BATCH = 256_000
+LARGEST_BATCH = 160_000
 """Bytes of a batch above which it is sent in several, each of whole log entries; gRPC clients accept 4 MB."""
 
 _INITIAL_CAPACITY = 1024
