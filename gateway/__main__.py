@@ -24,7 +24,6 @@ async def run(settings: GatewaySettings, log: LineLog) -> None:
     async with connect(settings.upstream, blueprint.contract, settings.body_limit) as upstream:
         application = create_app(settings, upstream, open_streams, blueprint, log)
         gc.freeze()  # what exists now lives as long as the process: no collection need look at it
-        gc.set_threshold(20_000, 20, 20)  # an answer is hundreds of objects that leave no cycles behind
         if settings.metrics_port:
             start_http_server(settings.metrics_port, "127.0.0.1", registry=application.state.registry)
         await make_server(application, settings, open_streams).serve()

@@ -18,11 +18,17 @@ from server.settings import SettingError, Settings, load
 
 DEVELOPMENT = "development"
 MIGRATION_URL = "MIGRATION_DATABASE_URL"
+INTERRUPTED = 130
+"""Exit status of a command that Ctrl-C cut off, as shells count: 128 and the signal's number."""
+
 ROLE_DATABASES = ("STRIKELINE_DATABASE_URL", "STRIKELINE_WORKER_DATABASE_URL", MIGRATION_URL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command that is named. -> exit status: 2 for wrong settings or arguments, 1 for a failure."""
+    """Runs the command that is named. -> exit status: 2 for wrong settings or arguments, 1 for a failure.
+
+    `INTERRUPTED` when Ctrl-C cut it off.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["token"]:
         # Its options are development's own.
@@ -35,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingError as error:
         print(error, *_hint(), sep="\n", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # before the role had begun to listen for it: there is nothing to stop
-        return 0
+    except KeyboardInterrupt:  # a role that has begun ends in order; whatever else is cut off was not done
+        return INTERRUPTED
 
 
 def _hint() -> Sequence[str]:

@@ -24,7 +24,7 @@ MOST_REMEMBERED = 256
 
 _SUBSCRIPT = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"-?[0-9]+")
-_ENCODED = re.compile(rb"[%+]").search
+_ESCAPE = re.compile(rb"[%+]")
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _INTEGERS = frozenset({
     FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT32,
@@ -35,7 +35,7 @@ _TEXTS = frozenset({FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_DOUB
 
 def _decoded(part: bytes) -> str:
     try:
-        if not _ENCODED(part):
+        if not _ESCAPE.search(part):
             return part.decode()
         return unquote_to_bytes(part.replace(b"+", b" ")).decode()
     except UnicodeDecodeError as error:
@@ -104,21 +104,22 @@ class QueryBinder:
     def bind(self, query: bytes, value: JsonObject) -> None:
         """Sets the parameters in `value`. Raises BadRequest that names every wrong one."""
         wrong: list[Violation] = []
-        listed: dict[bytes, list[Json]] = {}  # a list that is long is given value by value
-        decoded = bytes.decode if query.isascii() and not _ENCODED(query) else _decoded
+        # A list of a hundred instruments is a hundred parameters: its further ones go straight to where the first went.
+        lists: dict[bytes, list[Json]] = {}
+        decoded = bytes.decode if query.isascii() and not _ESCAPE.search(query) else _decoded
         for part in query.split(b"&"):
             raw_name, _, raw = part.partition(b"=")
             if not part or raw_name == CACHE_BUSTER:
                 continue
             try:
-                known = listed.get(raw_name)
-                if known is not None:
-                    known.append(decoded(raw))
+                items = lists.get(raw_name)
+                if items is not None:
+                    items.append(decoded(raw))
                     continue
                 parameter = self._known.get(raw_name) or self._learn(raw_name)
                 items = parameter.set(value, decoded(raw))
                 if items is not None:
-                    listed[raw_name] = items
+                    lists[raw_name] = items
             except BadRequest as error:
                 wrong.extend(error.violations)
         if wrong:

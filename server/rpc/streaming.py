@@ -50,7 +50,6 @@ class StreamHandler:
         patience = min(call.deadline, asyncio.get_running_loop().time() + ADMISSION_SECONDS)
         request, entry = await until(patience, self._open(data, metadata, call), _not_opened)
         try:
-            await self._begin(call, context)
             await until(_end(call), self._write(request, call, context), lambda: _over(call))
         except asyncio.CancelledError as error:
             if not self._streams.was_cancelled(entry.stream):
@@ -67,17 +66,8 @@ class StreamHandler:
         call.stream = entry.stream
         return request, entry
 
-    async def _begin(self, call: Call, context: RpcContext) -> None:
-        """Sends the headers. A call whose headers were cut off in the sending would never get its status."""
-        sending = asyncio.ensure_future(_headers(call, context))
-        try:
-            await asyncio.shield(sending)
-        except asyncio.CancelledError:
-            await sending
-            raise
-        call.headers.clear()
-
     async def _write(self, request: Message, call: Call, context: RpcContext) -> None:
+        await _send_headers(call, context)
         frames = self._method(request, call)
         async with contextlib.aclosing(frames):
             async for frame in frames:
@@ -85,8 +75,19 @@ class StreamHandler:
                 self._telemetry.sent()
 
 
-async def _headers(call: Call, context: RpcContext) -> None:
-    await context.send_initial_metadata(((CORRELATION, call.correlation_id), *call.headers.items()))
+async def _send_headers(call: Call, context: RpcContext) -> None:
+    """Sends them whole, also when the stream is to end meanwhile: a call cut off here would never get its status.
+
+    They wait for nothing but the transport, which keepalive ends when the client is gone.
+    """
+    metadata = ((CORRELATION, call.correlation_id), *call.headers.items())
+    sending = asyncio.ensure_future(context.send_initial_metadata(metadata))
+    try:
+        await asyncio.shield(sending)
+    except asyncio.CancelledError:
+        await sending
+        raise
+    call.headers.clear()
 
 
 def count_items(request: Message) -> int:

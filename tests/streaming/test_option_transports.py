@@ -12,7 +12,7 @@ import pytest
 
 from strikeline.internal.v1.log_pb2 import ChainsEntry
 from strikeline.v1 import option_stream_pb2
-from tests.streaming.test_transports import clients_of, more_events, published, system, trade_steadily
+from tests.streaming.test_transports import clients_of, more_events, published, restarted, system, trade_steadily
 from tests.streaming.transports import CHAINS, STRIKES, events_of
 
 __all__ = ["system"]
@@ -55,7 +55,7 @@ async def test_killed_process_costs_no_valuation(system, market, chains_output, 
     async with clients_of(system, CHAIN, CHAINS) as clients:
         trading = asyncio.create_task(trade_steadily(market, stop))
         await more_events(clients, 1)
-        system.kill(*victim)
+        await restarted(system, victim)
         await more_events(clients, 6)
         stop.set()
         await trading
@@ -67,6 +67,7 @@ async def test_killed_process_costs_no_valuation(system, market, chains_output, 
     for name, client in clients.items():
         revisions = revisions_of(client)
         assert all(before + 1 == after for before, after in pairwise(revisions)), name
+        assert len(revisions) > 5, name
     one, *others = (events_of(client.history) for client in clients.values())
     assert [events == one for events in others] == [True, True, True]
 

@@ -55,6 +55,16 @@ async def more_events(clients, count=50):
         await client.until(lambda client=client, name=name: client.event_count >= seen[name] + count)
 
 
+async def restarted(system, victim):
+    """Kills the process, and waits until the supervisor has started another in its place."""
+    before = set(system.processes())
+    killed = system.pid(*victim)
+    system.kill(*victim)
+    async with asyncio.timeout(PATIENCE):
+        while killed in system.processes() or len(system.processes()) < len(before):
+            await asyncio.sleep(0.01)
+
+
 def recovered(killed, client):
     """Seconds from the kill to the first message of the last connection that began after it; 0 when none broke."""
     return max((moment - killed for moment in client.first_arrivals[1:] if moment > killed), default=0.0)
@@ -128,7 +138,7 @@ async def test_killed_process_costs_no_event(system, market, victim):
         trading = asyncio.create_task(trade_steadily(market, stop))
         await more_events(clients)
         killed = asyncio.get_running_loop().time()
-        system.kill(*victim)
+        await restarted(system, victim)
         await more_events(clients)
         stop.set()
         await trading
@@ -147,7 +157,7 @@ async def test_connections_that_break_all_the_time_miss_nothing(system, market):
         trading = asyncio.create_task(trade_steadily(market, stop))
         for _ in range(3):
             await more_events(clients)
-            system.kill("server", "api")
+            await restarted(system, ("server", "api"))
         await more_events(clients)
         stop.set()
         await trading

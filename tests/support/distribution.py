@@ -2,8 +2,12 @@
 
 from xdist.scheduler import LoadScopeScheduling
 
-WHOLE_SYSTEMS = ("tests/e2e/", "tests/streaming/test_transports", "tests/streaming/test_option_transports",
-                 "tests/streaming/test_signal_transports")  # fmt: skip
+WHOLE_SYSTEMS = (
+    "tests/e2e/",
+    "tests/streaming/test_transports.py",
+    "tests/streaming/test_option_transports.py",
+    "tests/streaming/test_signal_transports.py",
+)
 """Modules whose tests start a whole system: more processes than a machine has cores, so never two at once."""
 
 

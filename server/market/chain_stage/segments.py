@@ -13,6 +13,7 @@ from server.market.entries import Entry
 
 Rows = NDArray[np.void]
 Numbers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -54,24 +55,28 @@ def whole(entry: Entry, begins_at: int) -> Segment:
     return Segment(ticks, entry.depths, entry.open_interest_reports, _end(entry, times, begins_at))
 
 
-def _late(ticks: Rows, cells: Numbers) -> NDArray[np.bool_]:
+def _late(ticks: Rows, cells: Numbers) -> Mask:
     """Which ticks are not newer than one of their instrument in an earlier cell. `cells` ascend."""
-    count = len(ticks)
     by_time = np.lexsort((ticks["row"], ticks["event_time"]))
-    ascending = ticks[["event_time", "row"]][by_time]
-    age = np.empty(count, np.int64)
-    age[by_time] = np.cumsum(np.insert(ascending[1:] != ascending[:-1], 0, False)) if count else 0
-    # By instrument, in order. Each instrument's ages lie above those of the one before, so that one maximum runs on.
+    rank = np.empty(len(ticks), np.int64)
+    rank[by_time] = np.cumsum(_changes(ticks["event_time"][by_time], ticks["row"][by_time]))
     order = np.argsort(ticks["instrument"], kind="stable")
-    ids, cell = ticks["instrument"][order], cells[order]
-    another = ids[1:] != ids[:-1]
-    age = age[order] + count * np.cumsum(np.insert(another, 0, False))[:count]
-    begins = np.insert(another | (cell[1:] != cell[:-1]), 0, False)[:count]
-    begin = np.maximum.accumulate(np.where(begins, np.arange(count), 0))
-    before = np.where(begin > 0, np.maximum.accumulate(age)[begin - 1], -1)
-    late = np.empty(count, np.bool_)
-    late[order] = age <= before
+    ids, rank = ticks["instrument"][order], rank[order]
+    # Ranks of each instrument lie above those of the one before, so that a single running maximum serves all.
+    rank += len(ticks) * np.cumsum(_changes(ids))
+    cell_begins = np.maximum.accumulate(np.where(_changes(ids, cells[order]), np.arange(len(ids)), 0))
+    newest_before = np.where(cell_begins > 0, np.maximum.accumulate(rank)[cell_begins - 1], -1)
+    late = np.empty(len(ticks), np.bool_)
+    late[order] = rank <= newest_before
     return late
+
+
+def _changes(*columns: NDArray[np.signedinteger]) -> Mask:
+    """Where any column differs from the row before."""
+    changes = np.zeros(len(columns[0]), np.bool_)
+    for column in columns:
+        changes[1:] |= column[1:] != column[:-1]
+    return changes
 
 
 def _end(entry: Entry, times: Numbers, begins_at: int) -> int:

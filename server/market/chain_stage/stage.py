@@ -102,12 +102,13 @@ class ChainsStage:
             return
         run = self._runs.get(entry.run)
         begins_at = 0 if run is None else run.market_time
-        first = next(segments_of(entry, begins_at))
+        segments = segments_of(entry, begins_at)
+        first = next(segments)
         await self._hydration.learn(entry.ticks["instrument"], _day(first.market_time))
         if self._is_without_chains(entry):
             self._segments = [whole(entry, begins_at)]
             return
-        self._segments = list(segments_of(entry, begins_at))
+        self._segments = [first, *segments]
         index = self._runs.next_index if run is None else run.index
         for number, segment in enumerate(self._segments):
             chains = self._turning(index, segment)
@@ -182,9 +183,9 @@ class ChainsStage:
             del self._live[chain], self._states[chain]
 
     def _is_without_chains(self, entry: Entry) -> bool:
-        """No chain exists and the entry begins none: then nothing can come of it before its end."""
+        """No chain exists and the entry tells of no option: then nothing can come of it before its end."""
         options = self._contracts.chain_of[entry.ticks["instrument"]] != NONE
-        return not (options.any() or len(self._table.existing()))
+        return not (options.any() or len(entry.open_interest_reports) or len(self._table.existing()))
 
     async def _ticked(self, entry: Entry) -> None:
         run = self._runs.advance(entry.run, entry.source, 0)
@@ -220,10 +221,10 @@ class ChainsStage:
         """Chains that are in force no more are gone, also those of runs that are over."""
         rows = self._table.rows
         chains = self._table.expired(run.market_time)
-        owners = rows["run"][chains]
-        chains = chains[(owners == run.index) | ~self._runs.live(owners)] if len(chains) else chains
         if not len(chains):
             return
+        owners = rows["run"][chains]
+        chains = chains[(owners == run.index) | ~self._runs.live(owners)]
         self._close(chains[rows["samples"][chains] > 0])
         self._table.remove(chains)
         for chain in chains.tolist():

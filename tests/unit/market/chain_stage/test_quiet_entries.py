@@ -1,4 +1,4 @@
-"""Entries that no chain is valued with are taken in at once, and are remembered as if tick by tick."""
+"""Entries that no chain is valued with are taken in at once, and are remembered as if cell by cell."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -49,7 +49,7 @@ def known_quotes(worker: Worker) -> list[tuple]:
 
 @settings(max_examples=300, deadline=None)
 @given(rows=UNDERLYING_TICKS)
-async def test_one_entry_leaves_what_an_entry_a_tick_leaves(rows):
+async def test_one_entry_leaves_what_an_entry_for_each_cell_leaves(rows):
     together, apart = Worker(), Worker()
     feed = await started(together)
     await together.feed(feed.batch(*rows))

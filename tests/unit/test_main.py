@@ -1,0 +1,12 @@
+"""The command line's exit status."""
+
+import server.__main__ as command
+
+
+def test_a_command_that_is_cut_off_says_so_by_its_status(monkeypatch):
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "run_migrate", interrupted)
+
+    assert command.main(["migrate"]) == 130
