@@ -24,7 +24,6 @@ MOST_REMEMBERED = 256
 
 _SUBSCRIPT = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"-?[0-9]+")
-_ESCAPE = re.compile(rb"[%+]")
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _INTEGERS = frozenset({
     FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT32,
@@ -33,9 +32,15 @@ _INTEGERS = frozenset({
 _TEXTS = frozenset({FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT})
 
 
+def _is_escaped(query: bytes) -> bool:
+    """Whether its text is another than its bytes."""
+    # One search for both signs, by a regular expression, takes ten times as long as two.
+    return b"%" in query or b"+" in query or not query.isascii()
+
+
 def _decoded(part: bytes) -> str:
     try:
-        if not _ESCAPE.search(part):
+        if b"%" not in part and b"+" not in part:
             return part.decode()
         return unquote_to_bytes(part.replace(b"+", b" ")).decode()
     except UnicodeDecodeError as error:
@@ -64,6 +69,11 @@ class _Parameter:
     repeated: bool
     plain: bool
     """The text is the value."""
+
+    @property
+    def plain_list(self) -> bool:
+        """Whether all texts of the name are the field's value as they are."""
+        return self.repeated and self.plain and not self.parents
 
     def set(self, value: JsonObject, text: str) -> list[Json] | None:
         """Sets one value. -> the list that further texts belong into as they are; None when there is none.
@@ -103,10 +113,12 @@ class QueryBinder:
 
     def bind(self, query: bytes, value: JsonObject) -> None:
         """Sets the parameters in `value`. Raises BadRequest that names every wrong one."""
+        if self._bind_list(query, value):
+            return
         wrong: list[Violation] = []
         # A list of a hundred instruments is a hundred parameters: its further ones go straight to where the first went.
         lists: dict[bytes, list[Json]] = {}
-        decoded = bytes.decode if query.isascii() and not _ESCAPE.search(query) else _decoded
+        decoded = _decoded if _is_escaped(query) else bytes.decode
         for part in query.split(b"&"):
             raw_name, _, raw = part.partition(b"=")
             if not part or raw_name == CACHE_BUSTER:
@@ -124,6 +136,18 @@ class QueryBinder:
                 wrong.extend(error.violations)
         if wrong:
             raise BadRequest(wrong)
+
+    def _bind_list(self, query: bytes, value: JsonObject) -> bool:
+        """Binds a query that is nothing but one list of texts, such as a hundred instruments, without a loop."""
+        raw_name = query.partition(b"=")[0]
+        parameter = self._known.get(raw_name)
+        if parameter is None or not parameter.plain_list or _is_escaped(query):
+            return False
+        texts: list[Json] = [*f"&{query.decode()}".split(f"&{raw_name.decode()}=")[1:]]
+        if len(texts) <= query.count(b"&"):
+            return False  # other parameters stand between
+        value[parameter.name] = texts
+        return True
 
     def _learn(self, raw_name: bytes) -> _Parameter:
         parameter = self._parameter(_decoded(raw_name))

@@ -31,6 +31,32 @@ def test_parameters_become_fields(routes: Routes) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (b"texts=NSE:A&texts=NSE:B&texts=", {"texts": ["NSE:A", "NSE:B", ""]}),
+        (b"texts=a%26b&texts=c+d", {"texts": ["a&b", "c d"]}),
+        (b"texts=texts=a&texts=b", {"texts": ["texts=a", "b"]}),
+        (b"texts=a&boolValue=true&texts=b", {"texts": ["a", "b"], "boolValue": True}),
+        (b"texts=a&textsmore=b", None),
+        (b"texts=a&texts", {"texts": ["a", ""]}),
+        (b"texts=a&&texts=b", {"texts": ["a", "b"]}),
+        ("texts=é".encode(), {"texts": ["é"]}),
+    ],
+)
+def test_a_list_means_the_same_whether_its_name_is_known_or_not(
+    routes: Routes, query: bytes, expected: dict[str, object] | None
+) -> None:
+    binder = Binder(routes["EchoQuery"])
+
+    for _ in ("a name that is new", "one that was met before"):
+        if expected is None:
+            with pytest.raises(BadRequest):
+                binder.bind((), query, b"")
+        else:
+            assert binder.bind((), query, b"") == expected
+
+
 def test_a_parameter_is_remembered_by_its_name_and_not_by_its_value(routes: Routes) -> None:
     binder = Binder(routes["EchoQuery"])
 
