@@ -1,4 +1,4 @@
-"""Uvicorn's protocols, which let the application abort a connection.
+"""Uvicorn's protocols, which let the application abort a connection and send an answer by one system call.
 
 A client that stopped reading keeps a closed connection open for as long as it likes, since closing waits for the buffer
 to drain. Aborting frees it at once.
@@ -14,8 +14,8 @@ from functools import partial
 from typing import cast
 
 from starlette.types import Scope
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application, ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -34,6 +34,48 @@ class HttpProtocol(HttpToolsProtocol):
         """Every request of the connection gets the function."""
         super().on_message_begin()
         cast("Scope", self.scope)[_KEY] = partial(_abort, self.transport)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.transport = cast("asyncio.Transport", WholeAnswer(self.transport, self.loop))
+        super()._start_asgi_task(cycle, app)
+
+
+class WholeAnswer:
+    """A transport that sends the head of an answer with the body that follows at once.
+
+    Uvloop makes a system call of each write, and the client wakes up for each: a tenth of a small answer's cost.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+        self._waiting = True
+
+    def write(self, data: bytes) -> None:
+        """The first write of an answer is its head; it waits for the body until the task that answers gives way."""
+        if self._waiting:
+            self._head, self._waiting = data, False
+            self._loop.call_soon(self._flush)
+        elif self._head is None:
+            self._transport.write(data)
+        else:
+            head, self._head = self._head, None
+            self._transport.write(head + data)
+
+    def close(self) -> None:
+        """Closes the connection when everything is sent."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closing."""
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
