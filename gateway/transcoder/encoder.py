@@ -1,5 +1,7 @@
 """Responses from wire bytes to JSON.
 
+A chain that many people look at is asked for many times before it changes: answers of equal bytes are encoded once.
+
 The messages of two subscribers differ in their sequence and resume token, while the batch inside is the same bytes for
 all who asked for the same instruments. So a stream's large parts are encoded once for everybody who gets them, and
 spliced into each subscriber's own envelope.
@@ -51,16 +53,22 @@ class SharedPayloads:
 class UnaryEncoder:
     """Encodes the responses of one route."""
 
-    def __init__(self, codec: Codec, message: str, response_body: str) -> None:
-        """`response_body`: the field that is the answer; empty for the whole message."""
+    def __init__(self, codec: Codec, message: str, response_body: str, shared: SharedPayloads | None = None) -> None:
+        """`response_body`: the field that is the answer; empty for the whole message.
+
+        `shared`: where equal answers find their JSON; None for those of which no two are equal.
+        """
         self._codec = codec
         self._message = message
         self._field = response_body
+        self._shared = shared
 
     def encode(self, wire: bytes, *, proto_names: bool) -> bytes:
         """JSON text."""
         if self._field:
             return self._codec.field_to_json(self._message, wire, self._field, proto_names=proto_names)
+        if self._shared is not None and len(wire) >= SHARED_FROM:
+            return self._shared.encode(self._codec, self._message, wire, proto_names=proto_names)
         return self._codec.to_json(self._message, wire, proto_names=proto_names)
 
 

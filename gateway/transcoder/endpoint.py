@@ -57,10 +57,11 @@ class Endpoint:
 class UnaryEndpoint(Endpoint):
     """A route of a unary method."""
 
-    def __init__(self, route: Route, codec: Codec, upstream: Upstream) -> None:
+    def __init__(self, route: Route, codec: Codec, upstream: Upstream, shared: SharedPayloads) -> None:
         super().__init__(route, codec)
         self.call: UnaryCallable = upstream.unary(route.method.path)
-        self.encoder = UnaryEncoder(codec, route.method.output.DESCRIPTOR.full_name, route.rule.response_body)
+        response = route.method.output.DESCRIPTOR.full_name
+        self.encoder = UnaryEncoder(codec, response, route.rule.response_body, shared if route.method.safe else None)
         self.cacheable = route.method.policy.cache_seconds > 0
 
 

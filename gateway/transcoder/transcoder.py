@@ -113,7 +113,7 @@ class Transcoder:
 def _endpoint(route: Route, codec: Codec, upstream: Upstream, shared: SharedPayloads) -> Endpoint:
     if route.method.server_streaming:
         return StreamEndpoint(route, codec, upstream, shared)
-    return UnaryEndpoint(route, codec, upstream)
+    return UnaryEndpoint(route, codec, upstream, shared)
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:

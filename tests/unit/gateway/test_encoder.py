@@ -81,6 +81,27 @@ def test_a_response_body_is_one_field(everything: Everything, codec: NativeCodec
     assert UnaryEncoder(codec, "everything.v1.Specimen", "string_value").encode(wire, proto_names=True) == b'"x"'
 
 
+def test_equal_answers_are_encoded_once_and_others_not(everything: Everything, codec: NativeCodec) -> None:
+    shared = SharedPayloads(10_000_000)
+    unary = UnaryEncoder(codec, RESPONSE, "", shared)
+    wires = [envelope(everything, sequence, 200) for sequence in (1, 1, 2)]
+
+    texts = [unary.encode(wire, proto_names=False) for wire in wires]
+
+    assert texts == [codec.to_json(RESPONSE, wire, proto_names=False) for wire in wires]
+    assert (shared.hits, shared.misses) == (1, 2)
+
+
+def test_equal_answers_in_other_names_are_other_texts(everything: Everything, codec: NativeCodec) -> None:
+    unary = UnaryEncoder(codec, "everything.v1.Specimen", "", SharedPayloads(10_000_000))
+    wire = everything.message("Specimen")(string_value="x" * SHARED_FROM).SerializeToString()
+
+    as_in_the_proto, usual = (json.loads(unary.encode(wire, proto_names=proto)) for proto in (True, False))
+
+    assert "string_value" in as_in_the_proto
+    assert "stringValue" in usual
+
+
 def test_fields_of_every_wire_type_are_walked(everything: Everything) -> None:
     wire = everything.message("Specimen")(
         double_value=1.5, float_value=2.5, int64_value=-1, string_value="abc"
