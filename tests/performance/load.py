@@ -98,12 +98,15 @@ async def receive(
 
 
 async def http_rate(
-    address: str, path: str, headers: Sequence[tuple[str, str]], connections: int, seconds: float
+    address: str, paths: Sequence[str], headers: Sequence[tuple[str, str]], connections: int, seconds: float
 ) -> float:
-    """GET requests a second over keep-alive connections. Raises RuntimeError for any answer but 200."""
+    """GET requests a second of these paths in turn over keep-alive connections.
+
+    Raises RuntimeError for any answer but 200.
+    """
     host, port = address.split(":")
-    lines = [f"GET {path} HTTP/1.1", f"host: {address}", *(f"{name}: {value}" for name, value in headers), "", ""]
-    request = "\r\n".join(lines).encode()
+    after = [f"host: {address}", *(f"{name}: {value}" for name, value in headers), "", ""]
+    requests = ["\r\n".join([f"GET {path} HTTP/1.1", *after]).encode() for path in paths]
     done = 0
     end = time.perf_counter() + seconds
 
@@ -112,7 +115,7 @@ async def http_rate(
         reader, writer = await asyncio.open_connection(host, int(port), limit=2**20)
         try:
             while time.perf_counter() < end:
-                writer.write(request)
+                writer.write(requests[done % len(requests)])
                 await _read_answer(reader)
                 done += 1
         finally:

@@ -1,7 +1,8 @@
 """A market of many contracts for benchmarks: instruments in the master, and a process that appends ticks to the log.
 
-`python -m tests.performance.market TICKS_A_SECOND BATCH_MS FIRST_ID COUNT SECONDS` appends until killed or done. The
-event time of each batch is the wall time of its making, so that a client can tell an event's age.
+`python -m tests.performance.market TICKS_A_SECOND BATCH_MS FIRST_ID COUNT SECONDS [depth]` appends until killed or
+done, with `depth` the five best levels of each side too. The event time of each batch is the wall time of its making,
+so that a client can tell an event's age.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 
 from server.domain.instruments import Instrument, InstrumentKind, NewInstrument
-from server.market.records import TICK
+from server.market.records import DEPTH, DEPTH_LEVELS, TICK
 from server.store.database import Database
 from server.store.instruments import InstrumentStore
 from server.store.market_log import MarketLog
@@ -65,7 +66,20 @@ def tick_batch(ids: np.ndarray, number: int, size: int, now: int) -> np.ndarray:
     return ticks
 
 
-def entry_of(ticks: np.ndarray, now: int) -> bytes:
+def depth_batch(ticks: np.ndarray) -> np.ndarray:
+    """Five levels of each side for each tick."""
+    depths = np.zeros(len(ticks), DEPTH)
+    for name in ("instrument", "event_time", "row"):
+        depths[name] = ticks[name]
+    level = np.arange(DEPTH_LEVELS)
+    for side, direction in (("bids", -1), ("asks", 1)):
+        depths[side]["price"] = ticks["last_price"][:, None] + direction * 500 * (level + 1)
+        depths[side]["quantity"] = 75 * (1 + (ticks["row"][:, None] + level) % 9)
+        depths[side]["orders"] = level + 1
+    return depths
+
+
+def entry_of(ticks: np.ndarray, now: int, depths: np.ndarray | None = None) -> bytes:
     """A serialised log entry."""
     return log_pb2.LogEntry(
         run="bench",
@@ -74,30 +88,34 @@ def entry_of(ticks: np.ndarray, now: int) -> bytes:
         market_time=now,
         appended_at=now,
         ticks=ticks.tobytes(),
+        depths=b"" if depths is None else depths.tobytes(),
     ).SerializeToString()
 
 
-async def pump_here(setting: Bench, ids: np.ndarray) -> None:
-    """Appends one tick of each instrument and gives the api a moment to read it."""
+async def pump_here(setting: Bench, ids: np.ndarray, *, depth: bool = False) -> None:
+    """Appends one tick of each instrument, with `depth` its book too, and gives the api a moment to read them."""
     async with open_redis(setting.redis_url, timeout=5.0) as redis:
         now = time.time_ns()
-        await MarketLog(redis, setting.namespace, 1).append([entry_of(tick_batch(ids, 0, len(ids), now), now)])
+        ticks = tick_batch(ids, 0, len(ids), now)
+        await MarketLog(redis, setting.namespace, 1).append(
+            [entry_of(ticks, now, depth_batch(ticks) if depth else None)]
+        )
     await asyncio.sleep(0.5)
 
 
 @asynccontextmanager
 async def feeder(
-    setting: Bench, listed: Sequence[Instrument], rate: int, milliseconds: int, seconds: float
+    setting: Bench, listed: Sequence[Instrument], rate: int, milliseconds: int, seconds: float, *, depth: bool = False
 ) -> AsyncIterator[None]:
     """A process that appends ticks of these instruments meanwhile."""
     first = min(item.instrument_id for item in listed)
     numbers = (rate, milliseconds, first, len(listed), round(seconds))
-    command = ["-m", "tests.performance.market", *map(str, numbers)]
+    command = ["-m", "tests.performance.market", *map(str, numbers), *(["depth"] if depth else [])]
     async with process(command, None, setting.environment):
         yield
 
 
-async def pump(ids: np.ndarray, rate: int, every: float, seconds: float) -> None:
+async def pump(ids: np.ndarray, rate: int, every: float, seconds: float, *, depth: bool) -> None:
     """Appends batches at the wall clock's pace; a batch that is late is sent at once."""
     size = max(1, round(rate * every))
     namespace = os.environ["STRIKELINE_NAMESPACE"]
@@ -107,9 +125,11 @@ async def pump(ids: np.ndarray, rate: int, every: float, seconds: float) -> None
         for number in range(round(seconds / every)):
             await asyncio.sleep(max(0.0, began + number * every - time.monotonic()))
             now = time.time_ns()
-            await log.append([entry_of(tick_batch(ids, number, size, now), now)])
+            ticks = tick_batch(ids, number, size, now)
+            await log.append([entry_of(ticks, now, depth_batch(ticks) if depth else None)])
 
 
 if __name__ == "__main__":
-    rate, milliseconds, first, count, length = (int(word) for word in sys.argv[1:])
-    asyncio.run(pump(np.arange(first, first + count, dtype=np.int32), rate, milliseconds / 1000, length))
+    rate, milliseconds, first, count, length = (int(word) for word in sys.argv[1:6])
+    numbers = np.arange(first, first + count, dtype=np.int32)
+    asyncio.run(pump(numbers, rate, milliseconds / 1000, length, depth=sys.argv[6:] == ["depth"]))

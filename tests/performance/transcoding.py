@@ -1,12 +1,14 @@
-"""The gateway against Envoy's own JSON transcoder, before the same api."""
+"""The gateway against Envoy's own JSON transcoder, before the same api, in a market where every contract trades each
+second."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,39 +17,67 @@ from urllib.parse import quote
 import numpy as np
 
 from server.dev.probes import listens
+from server.domain.instruments import Instrument
 from tests.performance.load import http_rate
-from tests.performance.market import list_instruments, pump_here
+from tests.performance.market import feeder, list_instruments, pump_here
 from tests.performance.processes import api, bench, gateway, program
 from tests.performance.report import Figure, alternate, show
 from tests.support.system import free_ports
 
 CONNECTIONS = 32
+CONTRACTS = 1_000
+LIST = 100
 FILTERS = "type.googleapis.com/envoy.extensions.filters"
 DESCRIPTORS = Path(__file__).parents[2] / "generated" / "descriptors.binpb"
 
 
 async def run(rounds: int, seconds: float) -> None:
-    """Prints the rates of one quote and of a list of 100 through both."""
+    """Prints the rates of one quote and of lists of 100 through both."""
     async with bench() as setting:
-        listed = await list_instruments(setting.database.worker_url, 100)
+        listed = await list_instruments(setting.database.worker_url, CONTRACTS)
+        ids = np.array([item.instrument_id for item in listed], np.int32)
         async with api(setting) as served, gateway(setting, served.target) as ours, envoy(served.target) as theirs:
-            await pump_here(setting, np.array([item.instrument_id for item in listed], np.int32))
-            for count, floor in ((1, 0.75), (100, 1.0)):
-                names = "&".join(f"instruments={quote(item.key, safe=':')}" for item in listed[:count])
-                path = f"/v1/quotes:batchGet?{names}"
-                mine, reference = await alternate(
-                    rounds,
-                    partial(http_rate, ours, path, setting.bearer(), CONNECTIONS, seconds),
-                    partial(http_rate, theirs, path, setting.bearer(), CONNECTIONS, seconds),
-                )
+            await pump_here(setting, ids)
+            for load in _loads(listed):
+                if load.depth:
+                    await pump_here(setting, ids, depth=True)
+                rates = [
+                    partial(http_rate, at, load.paths, setting.bearer(), CONNECTIONS, seconds) for at in (ours, theirs)
+                ]
+                async with feeder(setting, listed, CONTRACTS, 20, 2 * rounds * seconds + 30, depth=load.depth):
+                    mine, reference = await alternate(rounds, *rates)
                 show(
-                    f"Transcoding, {CONNECTIONS} connections, {count} quote{'s' * (count > 1)}",
+                    f"Transcoding, {CONNECTIONS} connections, {load.name}",
                     [
                         Figure("our gateway", mine, "requests/s"),
                         Figure("Envoy's grpc_json_transcoder", reference, "requests/s"),
-                        Figure("our share", mine / reference, "", floor=floor),
+                        Figure("our share", mine / reference, "", floor=load.floor),
                     ],
                 )
+
+
+@dataclass(frozen=True)
+class _Load:
+    name: str
+    paths: Sequence[str]
+    depth: bool
+    """The market sends the levels of the book, as it does of whatever is traded."""
+    floor: float
+
+
+def _loads(listed: Sequence[Instrument]) -> Sequence[_Load]:
+    keys = [item.key for item in listed]
+    lists = [[keys[(first + 7 * at) % CONTRACTS] for at in range(LIST)] for first in range(CONTRACTS)]
+    return (
+        _Load("1 quote, no depth", [_path(keys[:1])], False, 0.75),
+        _Load(f"{LIST} quotes, no depth", [_path(keys[:LIST])], False, 1.0),
+        _Load(f"{LIST} quotes", [_path(keys[:LIST])], True, 1.0),
+        _Load(f"{LIST} quotes, others each time", [_path(names) for names in lists], True, 1.0),
+    )
+
+
+def _path(keys: Sequence[str]) -> str:
+    return "/v1/quotes:batchGet?" + "&".join(f"instruments={quote(key, safe=':')}" for key in keys)
 
 
 @asynccontextmanager
