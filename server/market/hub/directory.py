@@ -84,7 +84,9 @@ class Directory:
         found = self._by_key.get(key)
         if found is None:
             return ItemOutcome(item, refusal=stream_pb2.ITEM_REFUSAL_NOT_FOUND)
-        return ItemOutcome(item, key=key, number=found.instrument_id)
+        # Ours instead of the request's text, of which every subscriber of everything would keep its own.
+        own = self._keys[found.instrument_id]
+        return ItemOutcome(own if item == own else item, key=own, number=found.instrument_id)
 
     def _learn(self, rows: Iterable[Instrument]) -> None:
         fresh = [row for row in rows if self._by_number.get(row.instrument_id) != row]
