@@ -92,8 +92,11 @@ class SessionTable:
         mask: Mask = self._has_volume[instruments]
         return mask
 
-    def locate(self, instruments: NDArray[np.int32], times: Integers) -> Located:
-        """Finds the session of each tick. All instruments must be registered."""
+    def locate(self, instruments: NDArray[np.int32], times: Integers, *, close_belongs: bool = False) -> Located:
+        """Finds the session of each tick. All instruments must be registered.
+
+        `close_belongs`: the closing instant is part of the session, as it is of a contract's life; bars end before it.
+        """
         days = day_numbers(times)
         calendars = self._calendar[instruments]
         opens, closes, firsts = (np.full(len(times), ABSENT, dtype=np.int64) for _ in range(3))
@@ -101,18 +104,21 @@ class SessionTable:
             here = (calendars == calendar) & (days == day)
             sessions = self.sessions(calendar, day)
             for opening, closing in sessions:
-                inside = here & (times >= opening) & (times < closing)
+                inside = here & (times >= opening) & (times < closing + close_belongs)
                 opens[inside], closes[inside], firsts[inside] = opening, closing, sessions[0][0]
         return Located(days, opens, closes, firsts)
 
     def inside(self, ticks: NDArray[np.void]) -> NDArray[np.bool_]:
-        """Which ticks fall into a session of their instrument's market; those of unregistered ones do not."""
+        """Which ticks fall into a session of their instrument's market, its closing instant included.
+
+        Those of unregistered instruments do not.
+        """
         unknown = self.unknown(ticks["instrument"])
         if not unknown:
-            return self.locate(ticks["instrument"], ticks["event_time"]).inside
+            return self.locate(ticks["instrument"], ticks["event_time"], close_belongs=True).inside
         known = ~np.isin(ticks["instrument"], unknown)
         found = np.zeros(len(ticks), np.bool_)
-        found[known] = self.locate(ticks["instrument"][known], ticks["event_time"][known]).inside
+        found[known] = self.inside(ticks[known])
         return found
 
     def sessions(self, calendar: int, day: int) -> tuple[tuple[int, int], ...]:

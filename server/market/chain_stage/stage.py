@@ -333,9 +333,9 @@ class ChainsStage:
         self._unsaved.extend(minutes)
 
     def _located(self, chains: Numbers, times: Numbers) -> Located:
-        """The session of each chain's market at a time."""
+        """The session of each chain's market at a time: exchanges stamp what they publish of a close with its instant."""
         first = [self._contracts.ladders[chain].instruments[0] for chain in chains.tolist()]
-        return self._sessions.locate(np.array(first, np.int32), times)
+        return self._sessions.locate(np.array(first, np.int32), times, close_belongs=True)
 
     def _newest(self, *, full: bool) -> list[ChainsEntry]:
         """The newest states of all chains, or of those that changed, by run; and what ended."""

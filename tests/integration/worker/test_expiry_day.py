@@ -127,7 +127,11 @@ async def test_no_figure_of_the_day_explodes(replayed, worker_db: Database, day)
     assert all(0.0 < row["volatility"] <= HIGHEST_VOLATILITY for row in valued)
     assert all(abs(row["delta"]) <= 1.001 for row in valued if row["delta"] is not None)
     assert all(row["gamma"] >= 0.0 for row in valued if row["gamma"] is not None)
-    assert max(row["open_time"] for row in figures) < datetime(2019, 7, 25, 10, 0, tzinfo=UTC)
+    close = datetime(2019, 7, 25, 10, 0, tzinfo=UTC)
+    assert max(row["open_time"] for row in figures) == close
+    last = [row for row in figures if row["open_time"] == close]
+    assert {row["volatility"] for row in last} == {None}
+    assert sum(row["open_interest"] for row in last) > 10_000_000
     metrics = await worker_db.fetch("SELECT * FROM expiry_metrics WHERE expiry = $1", date.fromisoformat(EXPIRY))
     assert all(row["atm_volatility"] is None or 0.0 < row["atm_volatility"] < 1.0 for row in metrics)
     assert all(row["expected_move"] is None or row["expected_move"] < 500.0 for row in metrics)

@@ -157,7 +157,7 @@ async def test_outside_of_sessions_chains_are_valued_and_no_minute_is_made():
     worker = Worker()
     feed = await started(worker)
     entries = [
-        feed.batch(*whole_chain(CLOSE, MONTHLY)),
+        feed.batch(*whole_chain(CLOSE + 1, MONTHLY)),
         feed.batch(*whole_chain(CLOSE + 60 * SECOND, MONTHLY)),
         feed.ended(),
     ]
@@ -166,6 +166,19 @@ async def test_outside_of_sessions_chains_are_valued_and_no_minute_is_made():
 
     assert [len(entry.chains) for entry in published] == [1, 1, 0]
     assert not any(entry.minutes for entry in published)
+
+
+async def test_a_chain_of_the_closing_instant_is_the_last_minute_of_its_day():
+    worker = Worker()
+    feed = await started(worker)
+    await worker.feed(feed.batch(*whole_chain(CLOSE - 60 * SECOND, MONTHLY)))
+    await worker.feed(feed.batch(*whole_chain(CLOSE, MONTHLY)))
+    await worker.feed(feed.batch(*whole_chain(CLOSE + 1, MONTHLY)))
+
+    await worker.feed(feed.ended())
+    await worker.commit()
+
+    assert [opened for _, _, opened in worker.minutes] == [CLOSE - 60 * SECOND, CLOSE]
 
 
 async def test_metrics_of_the_minute_are_those_of_its_last_valuation():
