@@ -333,7 +333,7 @@ class ChainsStage:
         self._unsaved.extend(minutes)
 
     def _located(self, chains: Numbers, times: Numbers) -> Located:
-        """The session of each chain's market at a time: exchanges stamp what they publish of a close with its instant."""
+        """The session of each chain's market at a time: exchanges stamp a close with its instant."""
         first = [self._contracts.ladders[chain].instruments[0] for chain in chains.tolist()]
         return self._sessions.locate(np.array(first, np.int32), times, close_belongs=True)
 

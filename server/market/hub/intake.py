@@ -38,6 +38,9 @@ from strikeline.v1 import stream_pb2
 
 _MAIN_CALENDAR = "NSE"
 
+_WITHOUT_PRESENT = frozenset({log_pb2.LOG_ENTRY_KIND_UNSPECIFIED, log_pb2.LOG_ENTRY_KIND_HISTORY})
+"""Kinds of which nothing comes here: what could not be read, and past minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Logs:
@@ -141,7 +144,7 @@ class Intake:
             self.m2m.learn(head.strategy, self.directory.key)
             self._log_skipped(place)
             return
-        if head.kind == log_pb2.LOG_ENTRY_KIND_HISTORY:
+        if head.kind in _WITHOUT_PRESENT:
             self._log_skipped(place)
             return
         self.watch.hear(head)

@@ -1,11 +1,23 @@
-"""The store's logs as streams of the hub."""
+"""The store's logs as streams of the hub.
+
+What cannot be read would stop every reader for ever. It is passed over: in its place stand empty payloads, of which
+nothing comes. Its record is the dead letter that the worker makes of it.
+"""
 
 from __future__ import annotations
 
+import logging
+
+from google.protobuf.message import DecodeError, Message
+
+from server.market.entries import Entry as LogEntry
+from server.market.entries import EntryUnreadable
 from server.market.hub.position import EntryId
 from server.market.hub.streams import Entry
 from server.market.read_size import ReadSize
 from server.store.market_log import MarketLog, OutputLog
+
+_LOG = logging.getLogger(__name__)
 
 
 class ShardedLog:
@@ -42,19 +54,20 @@ class ShardedLog:
 
     async def _joined(self, after: EntryId, first: list[tuple[str, bytes]]) -> list[Entry]:
         if self._shards == 1 or not first:
-            return [(EntryId.parse(place), (payload,)) for place, payload in first]
+            return [(EntryId.parse(place), _readable(place, (payload,))) for place, payload in first]
         last, count = first[-1][0], len(first)
         others = [await self._log.range(shard, str(after), last, count) for shard in range(1, self._shards)]
         parts = [dict(first), *map(dict, others)]
         places = [place for place, _ in first if all(place in part for part in parts)]
-        return [(EntryId.parse(place), tuple(part[place] for part in parts)) for place in places]
+        return [(EntryId.parse(place), _readable(place, tuple(part[place] for part in parts))) for place in places]
 
 
 class SlotLog:
-    """What one slot of the worker publishes."""
+    """What one slot of the worker publishes: messages of one type."""
 
-    def __init__(self, log: OutputLog) -> None:
+    def __init__(self, log: OutputLog, message: type[Message]) -> None:
         self._log = log
+        self._message = message
         self._size = ReadSize()
 
     async def read(self, after: EntryId, count: int, block: float) -> list[Entry]:
@@ -79,7 +92,24 @@ class SlotLog:
 
     def _entries(self, answer: list[tuple[str, bytes]]) -> list[Entry]:
         self._size.learn(payload for _, payload in answer)
-        return [(EntryId.parse(place), (payload,)) for place, payload in answer]
+        return [(EntryId.parse(place), (self._readable(place, payload),)) for place, payload in answer]
+
+    def _readable(self, place: str, payload: bytes) -> bytes:
+        try:
+            self._message.FromString(payload)
+        except DecodeError as error:
+            _LOG.error("entry %s is no %s and is passed over: %s", place, self._message.DESCRIPTOR.name, error)
+            return b""
+        return payload
+
+
+def _readable(place: str, payloads: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    try:
+        LogEntry.parse(place, payloads)
+    except EntryUnreadable as error:
+        _LOG.error("log entry is passed over: %s", error)
+        return (b"",) * len(payloads)
+    return payloads
 
 
 def _parsed(place: str | None) -> EntryId | None:

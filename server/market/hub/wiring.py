@@ -27,6 +27,7 @@ from server.store.option_pieces import OptionPieceStore
 from server.store.redis import RedisClient
 from server.store.strategies import StrategyStore
 from server.store.worker_state import CheckpointStore
+from strikeline.internal.v1 import log_pb2
 
 _SHORTEST_SECRET = 32
 
@@ -65,9 +66,11 @@ def logs_of(settings: Settings, redis: RedisClient) -> Logs:
     log = MarketLog(redis, namespace, shards, settings.log_max_entries)
     return Logs(
         log=ShardedLog(log, shards),
-        bars=[SlotLog(OutputLog(redis, namespace, f"bars:{slot}")) for slot in range(shards)],
-        m2m=[SlotLog(OutputLog(redis, namespace, f"m2m:{slot}")) for slot in range(settings.m2m_slots)],
-        chains=[SlotLog(OutputLog(redis, namespace, f"chains:{slot}")) for slot in range(shards)],
+        bars=[SlotLog(OutputLog(redis, namespace, f"bars:{slot}"), log_pb2.BarsEntry) for slot in range(shards)],
+        m2m=[
+            SlotLog(OutputLog(redis, namespace, f"m2m:{slot}"), log_pb2.M2mEntry) for slot in range(settings.m2m_slots)
+        ],
+        chains=[SlotLog(OutputLog(redis, namespace, f"chains:{slot}"), log_pb2.ChainsEntry) for slot in range(shards)],
     )
 
 
