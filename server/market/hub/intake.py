@@ -114,8 +114,10 @@ class Intake:
         place = min((state.place for state in states), default=ORIGIN)
         readers = self._readers(place, await self.options.restore())
         self.watch.restore(self.book.runs)
-        for reader in readers.values():
-            await reader.catch_up()
+        # The log last: it has then every entry that the others' entries came of, and none of them need wait for it.
+        newest = {name: await reader.newest() for name, reader in reversed(readers.items())}
+        for name, reader in readers.items():
+            await reader.catch_up(newest[name])
         for channel in self.channels():
             channel.append(channel.head.position, channel.head.market_time or self.watch.market_time, None)
         self._bars_head = (self._bars_head[0], self._bars_head[1] or self.watch.market_time)

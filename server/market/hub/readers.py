@@ -12,6 +12,7 @@ from server.domain.errors import Unavailable
 from server.market.clock import Clock
 from server.market.hub.position import ORIGIN, EntryId
 from server.market.hub.streams import PAGE, Stream, held
+from server.market.hub.streams import Entry as StreamEntry
 from server.market.supervisor import pause
 
 BLOCK = 0.5
@@ -59,30 +60,34 @@ class Reader:
         self._failures = 0
         self._read_at = clock.monotonic()
 
-    async def catch_up(self) -> None:
-        """Handles everything that the stream has now. What is away is left to `run`."""
+    async def newest(self) -> EntryId:
+        """The place of the newest entry that there is; the reader's own while what it reads is away."""
         try:
-            newest = await self._source.stream.last_id()
+            return max(self.place, await self._source.stream.last_id())
         except Unavailable:
             self._health.away(self._source.name)
-            return
+            return self.place
+
+    async def catch_up(self, until: EntryId) -> None:
+        """Handles the entries up to a place. What is away is left to `run`."""
         self._source.skip(self.place)
-        while self.place < newest and await self.step(block=0.0):
+        stream = self._source.stream
+        while self.place < until and await self._take(stream.range(self.place, until, PAGE)):
             pass
-        if self.place < newest and not self._failures:
+        if self.place < until and not self._failures:
             # The newest entries are trimmed already, and what they said is in the database.
-            self.place = newest
-            self._source.skip(newest)
+            self.place = until
+            self._source.skip(until)
 
     async def run(self) -> None:
         """Reads until it is cancelled."""
         while True:
-            await self.step(block=BLOCK)
+            await self._take(self._source.stream.read(self.place, PAGE, BLOCK))
 
-    async def step(self, *, block: float) -> bool:
+    async def _take(self, reading: Awaitable[list[StreamEntry]]) -> bool:
         """One read and what follows from it. -> there were entries. Waits a little when something is away."""
         try:
-            entries = await self._source.stream.read(self.place, PAGE, block)
+            entries = await reading
             await self._look_for_loss()
             for place, payloads in entries:
                 await self._source.handle(place, payloads)
