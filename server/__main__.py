@@ -98,9 +98,13 @@ def _add_account(account: argparse.ArgumentParser) -> None:
 
 
 def _add_dev(dev: argparse.ArgumentParser) -> None:
-    from server.dev.command import add_arguments
-
-    add_arguments(dev)
+    feeds = ("synthetic", "replay", "ticker", "none")
+    dev.add_argument("--feed", choices=feeds, default="synthetic", help="default: synthetic, a virtual day")
+    dev.add_argument(
+        "--path", action="append", default=[], metavar="FILE[=INSTRUMENT]", help="recorded file to replay; repeats"
+    )
+    dev.add_argument("--speed", metavar="N", help="times real time, or max for a replay")
+    dev.add_argument("--api", type=int, default=1, metavar="N", help="api processes behind Envoy (default: 1)")
     dev.set_defaults(run=run_development)
 
 

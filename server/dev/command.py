@@ -28,21 +28,6 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
-    parser.add_argument(
-        "--feed",
-        choices=("synthetic", "replay", "ticker", "none"),
-        default="synthetic",
-        help="default: synthetic, a virtual day",
-    )
-    parser.add_argument(
-        "--path", action="append", default=[], metavar="FILE[=INSTRUMENT]", help="recorded file to replay; repeats"
-    )
-    parser.add_argument("--speed", metavar="N", help="times real time, or max for a replay")
-    parser.add_argument("--api", type=int, default=1, metavar="N", help="api processes behind Envoy (default: 1)")
-
-
 async def run_dev(args: argparse.Namespace) -> int:
     """Runs the system until SIGINT or SIGTERM. -> exit status: 1 when it cannot start, with the reason on stderr."""
     if (args.feed == "replay") != bool(args.path):
@@ -177,14 +162,3 @@ def _summary(output: str) -> str:
     """What the feed printed at its end: from `replay finished` on."""
     _, found, rest = output.rpartition(FINISHED)
     return found + rest if found else "the feed ended"
-
-
-def main(arguments: list[str]) -> int:
-    """Parses the command line and runs. -> exit status."""
-    parser = argparse.ArgumentParser(prog="python -m server dev", description="Run the whole system on this machine.")
-    add_arguments(parser)
-    return asyncio.run(run_dev(parser.parse_args(arguments)))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from server.__main__ import parser
 from server.dev import command, plan, welcome
 from server.dev.envoy import EnvoyPorts, render
 from server.dev.probes import listens
@@ -56,9 +57,7 @@ def machine(tmp_path, monkeypatch):
 
 
 def arguments(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return parser.parse_args(words)
+    return parser().parse_args(["dev", *words])
 
 
 async def test_a_replay_ends_and_the_system_stays(machine, capsys):
