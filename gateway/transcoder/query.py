@@ -40,7 +40,7 @@ def _is_escaped(query: bytes) -> bool:
 
 def _decoded(part: bytes) -> str:
     try:
-        if b"%" not in part and b"+" not in part:
+        if not _is_escaped(part):
             return part.decode()
         return unquote_to_bytes(part.replace(b"+", b" ")).decode()
     except UnicodeDecodeError as error:

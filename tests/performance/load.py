@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -106,7 +107,7 @@ async def http_rate(
     """
     host, port = address.split(":")
     after = [f"host: {address}", *(f"{name}: {value}" for name, value in headers), "", ""]
-    requests = ["\r\n".join([f"GET {path} HTTP/1.1", *after]).encode() for path in paths]
+    requests = itertools.cycle(["\r\n".join([f"GET {path} HTTP/1.1", *after]).encode() for path in paths])
     done = 0
     end = time.perf_counter() + seconds
 
@@ -115,7 +116,7 @@ async def http_rate(
         reader, writer = await asyncio.open_connection(host, int(port), limit=2**20)
         try:
             while time.perf_counter() < end:
-                writer.write(requests[done % len(requests)])
+                writer.write(next(requests))
                 await _read_answer(reader)
                 done += 1
         finally:

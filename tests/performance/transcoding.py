@@ -66,6 +66,7 @@ class _Load:
 
 
 def _loads(listed: Sequence[Instrument]) -> Sequence[_Load]:
+    """Those without depth come first: a quote keeps the levels that it had once."""
     keys = [item.key for item in listed]
     lists = [[keys[(first + 7 * at) % CONTRACTS] for at in range(LIST)] for first in range(CONTRACTS)]
     return (

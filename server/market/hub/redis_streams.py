@@ -1,7 +1,7 @@
 """The store's logs as streams of the hub.
 
 What cannot be read would stop every reader for ever. It is passed over: in its place stand empty payloads, of which
-nothing comes. Its record is the dead letter that the worker makes of it.
+nothing comes. The worker makes a dead letter of an entry of the log; of its own output this process's log tells alone.
 """
 
 from __future__ import annotations
