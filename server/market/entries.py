@@ -10,6 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from server.market.record_fields import cut_off_fields
 from server.market.records import DEPTH, OPEN_INTEREST_REPORT, TICK
 from strikeline.internal.v1.log_pb2 import LogEntry, LogEntryKind, StrategyState
 
@@ -40,8 +41,8 @@ class Entry:
             parts = tuple(LogEntry.FromString(payload) for payload in payloads)
         except DecodeError as error:
             raise EntryUnreadable(f"{id_} is no log entry: {error}") from error
-        if any(_broken(part) for part in parts):
-            raise EntryUnreadable(f"{id_} holds broken records")
+        if cut_off := [name for part in parts for name in cut_off_fields(part)]:
+            raise EntryUnreadable(f"{id_} has records that are cut off: {', '.join(cut_off)}")
         return cls(id_, parts)
 
     @classmethod
@@ -98,13 +99,3 @@ class Entry:
     def open_interest_reports(self) -> Rows:
         """Rows of `OPEN_INTEREST_REPORT`."""
         return np.concatenate([np.frombuffer(part.open_interest_reports, OPEN_INTEREST_REPORT) for part in self.parts])
-
-
-def _broken(part: LogEntry) -> bool:
-    """Its records are cut off."""
-    return bool(
-        len(part.ticks) % TICK.itemsize
-        or len(part.history) % TICK.itemsize
-        or len(part.depths) % DEPTH.itemsize
-        or len(part.open_interest_reports) % OPEN_INTEREST_REPORT.itemsize
-    )

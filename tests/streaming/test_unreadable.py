@@ -85,15 +85,26 @@ async def test_bars_behind_an_unreadable_entry_of_the_worker_arrive(hub, market,
     assert [(minute, closed) for minute, *_, closed in batches(client)] == [(0, False), (0, True), (1, False)]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("bars:0", log_pb2.BarsEntry), ("m2m:0", log_pb2.M2mEntry), ("chains:0", log_pb2.ChainsEntry)],
-)
-async def test_the_place_of_an_unreadable_entry_is_empty(redis, namespace, name, message):
+CUT_OFF_OUTPUTS = {
+    "bars:0": log_pb2.BarsEntry(bars=b"x"),
+    "m2m:0": log_pb2.M2mEntry(legs=b"x"),
+    "chains:0": log_pb2.ChainsEntry(chains=[log_pb2.ChainState(rows=b"x")]),
+    "chains:1": log_pb2.ChainsEntry(minutes=[log_pb2.ChainMinute(rows=b"x")]),
+}
+
+
+@pytest.mark.parametrize(("name", "cut_off"), CUT_OFF_OUTPUTS.items())
+async def test_the_place_of_an_unreadable_entry_is_empty(redis, namespace, name, cut_off):
     output = OutputLog(redis, namespace, name)
-    whole = message(run="run-1").SerializeToString()
-    await output.publish([("1-0", whole), ("2-0", NO_ENTRY), ("3-0", whole)])
+    whole = type(cut_off)(run="run-1").SerializeToString()
+    unreadable = cut_off.SerializeToString()
+    await output.publish([("1-0", whole), ("2-0", NO_ENTRY), ("3-0", unreadable), ("4-0", whole)])
 
-    entries = await SlotLog(output, message).range(ORIGIN, EntryId(9, 0), 10)
+    entries = await SlotLog(output, type(cut_off)).range(ORIGIN, EntryId(9, 0), 10)
 
-    assert entries == [(EntryId(1, 0), (whole,)), (EntryId(2, 0), (b"",)), (EntryId(3, 0), (whole,))]
+    assert entries == [
+        (EntryId(1, 0), (whole,)),
+        (EntryId(2, 0), (b"",)),
+        (EntryId(3, 0), (b"",)),
+        (EntryId(4, 0), (whole,)),
+    ]

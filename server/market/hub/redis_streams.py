@@ -15,6 +15,7 @@ from server.market.entries import EntryUnreadable
 from server.market.hub.position import EntryId
 from server.market.hub.streams import Entry
 from server.market.read_size import ReadSize
+from server.market.record_fields import cut_off_fields
 from server.store.market_log import MarketLog, OutputLog
 
 _LOG = logging.getLogger(__name__)
@@ -96,9 +97,12 @@ class SlotLog:
 
     def _readable(self, place: str, payload: bytes) -> bytes:
         try:
-            self._message.FromString(payload)
+            cut_off = list(cut_off_fields(self._message.FromString(payload)))
         except DecodeError as error:
             _LOG.error("entry %s is no %s and is passed over: %s", place, self._message.DESCRIPTOR.name, error)
+            return b""
+        if cut_off:
+            _LOG.error("entry %s has records that are cut off and is passed over: %s", place, ", ".join(cut_off))
             return b""
         return payload
 
