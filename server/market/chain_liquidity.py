@@ -13,7 +13,7 @@ from server.market.chains import prices, quantities
 def best_level_liquidity(contracts: NDArray[np.void]) -> dict[str, FloatArray]:
     """Columns of `OptionLiquidity` for rows of `CHAIN_CONTRACT`; NaN is absent, and all of it where a side is empty.
 
-    There is no score: it needs the deeper levels.
+    The score needs the deeper levels: it is a column of those rows itself.
     """
     books = Books(_best_level(contracts, "bid"), _best_level(contracts, "ask"))
     both = (books.bids.best_quantity > 0.0) & (books.asks.best_quantity > 0.0)

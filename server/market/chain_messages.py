@@ -221,7 +221,7 @@ def _figures(chain: LiveChain, rows: Rows, volatility: FloatArray, *, call: bool
     change = open_interest_change(quantities(rows["open_interest"]), quantities(rows["previous_open_interest"]))
     figures = {name: prices(rows[name]) for name in _PRICES}
     figures |= {"implied_volatility": rows["volatility"], "oi_change_pct": change.percent}
-    figures |= best_level_liquidity(rows)
+    figures |= best_level_liquidity(rows) | {"score": rows["liquidity_score"]}
     return figures | _premiums(chain, rows, volatility, call=call)
 
 

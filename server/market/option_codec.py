@@ -19,7 +19,7 @@ from strikeline.v1 import option_pb2 as pb
 
 Rows = NDArray[np.void]
 
-LIQUIDITY: Final = ("spread", "spread_pct", "imbalance_pct", "pressure", "microprice")
+LIQUIDITY: Final = ("spread", "spread_pct", "imbalance_pct", "pressure", "microprice", "score")
 """Columns of the order book, in the order of OptionLiquidity."""
 MAIN: Final = ("last_price", "bid_price", "ask_price", "oi_change_pct", "implied_volatility")
 PREMIUM: Final = ("intrinsic_value", "extrinsic_value", "model_price", "premium_abs", "premium_pct")

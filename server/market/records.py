@@ -143,14 +143,16 @@ CHAIN_CONTRACT = np.dtype(
         ("bid_quantity", "<i8"),
         ("ask_price", "<i8"),
         ("ask_quantity", "<i8"),
+        ("liquidity_score", "<f8"),
         ("volatility", "<f8"),
         *((name, "<f8") for name in GREEKS),
     ]
 )
 """One option of a chain. Integers as in `TICK`; `event_time` and prices are `ABSENT` before its first tick of the run.
 
-`previous_open_interest` is the previous trading day's last. Volatility is a fraction a year and NaN when it cannot be
-known; so are the Greeks, which have the units of `server.domain.options.greeks`.
+`previous_open_interest` is the previous trading day's last. `liquidity_score`, 0 to 100, is of all levels of the newest
+order book, NaN when that is older than a price may be. Volatility is a fraction a year and NaN when it cannot be known;
+so are the Greeks, which have the units of `server.domain.options.greeks`.
 """
 
 CHAIN_ROW = np.dtype([("strike", "<i8"), ("call", CHAIN_CONTRACT), ("put", CHAIN_CONTRACT)])

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from server.domain.depth import Books
 from server.domain.liquidity import LiquidityScale, liquidity_score
+from server.domain.options.arrays import FloatArray
 from server.domain.prices import ABSENT
-from server.market.chain_stage.contracts import Contracts
+from server.market.chain_stage.contracts import NONE, Contracts
 from server.market.chain_stage.quotes import Quotes
 from server.market.chains import prices, quantities
 from server.market.records import BOOK_SUMMARY, DEPTH
@@ -56,6 +57,13 @@ class OrderBooks:
         self._summarise(ids[self._waiting[ids]])
         found: Rows = self._rows["summary"][ids]
         found[self._rows["event_time"][ids] < since] = _NOTHING
+        return found
+
+    def scores(self, ids: Ids, since: int) -> FloatArray:
+        """Liquidity scores, 0 to 100; NaN for `NONE`, and where the newest book came before `since`."""
+        found = np.full(len(ids), np.nan)
+        known = np.flatnonzero(ids != NONE)
+        found[known] = self.summaries(ids[known], np.full(len(known), since))["score"]
         return found
 
     def forget(self, ids: Ids) -> None:

@@ -81,7 +81,7 @@ class ChainsStage:
         self._table = ChainTable(self._contracts)
         self._books = OrderBooks(self._quotes, self._contracts)
         self._minutes = Minutes(self._books)
-        self._valuer = Valuer(self._contracts, self._table, self._quotes, rules, meter or NoMeter())
+        self._valuer = Valuer(self._contracts, self._table, self._quotes, self._books, rules, meter or NoMeter())
         self._hydration = Hydration(self._contracts, self._table, self._quotes, sessions, reference)
         self._live: dict[int, LiveChain] = {}
         self._states: dict[int, ChainState] = {}

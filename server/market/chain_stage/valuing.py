@@ -18,6 +18,7 @@ from server.domain.options.valuation import ExpiryQuotes, SideQuotes, value_colu
 from server.domain.prices import ABSENT, SCALE
 from server.market.chain_stage.chain_table import ChainTable
 from server.market.chain_stage.contracts import NONE, Contracts, Ladder
+from server.market.chain_stage.order_books import OrderBooks
 from server.market.chain_stage.ports import ChainRules
 from server.market.chain_stage.quotes import Quotes
 from server.market.chains import LiveChain, prices, quantities
@@ -81,11 +82,18 @@ class Valuer:
     """Values chains out of quotes. What violates an invariant is withheld, and counted by rule."""
 
     def __init__(
-        self, contracts: Contracts, table: ChainTable, quotes: Quotes, rules: ChainRules, meter: Meter
+        self,
+        contracts: Contracts,
+        table: ChainTable,
+        quotes: Quotes,
+        books: OrderBooks,
+        rules: ChainRules,
+        meter: Meter,
     ) -> None:
         self._contracts = contracts
         self._table = table
         self._quotes = quotes
+        self._books = books
         self._rules = rules
         self._meter = meter
 
@@ -109,6 +117,7 @@ class Valuer:
 
     def _side(self, run: Run, ids: Ids) -> _Side:
         rows = self._quotes.rows[ids]
+        oldest = run.market_time - self._rules.freshness
         listed = ids != NONE
         counts = listed & self._quotes.usable(run, ids, self._rules.freshness)
         shown = np.zeros(len(ids), CHAIN_CONTRACT)
@@ -118,9 +127,10 @@ class Valuer:
         today = rows["day"] == _day(run.market_time)
         for name in ("volume", "exchange_oi_change"):
             shown[name][~today] = ABSENT
+        shown["liquidity_score"] = np.where(counts, self._books.scores(ids, oldest), np.nan)
         shown["previous_open_interest"] = np.where(listed, rows["previous_open_interest"], ABSENT)
         priced = shown["last_price"] != ABSENT
-        fresh = priced & (rows["price_time"] >= run.market_time - self._rules.freshness)
+        fresh = priced & (rows["price_time"] >= oldest)
         shown["flags"] = np.where(listed, CONTRACT_LISTED, 0) | np.where(priced & ~fresh, CONTRACT_STALE, 0)
         price = np.where(fresh, shown["last_price"] / SCALE, np.nan)
         return _Side(shown, price, quantities(shown["open_interest"]), quantities(shown["volume"]))

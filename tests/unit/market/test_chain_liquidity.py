@@ -46,3 +46,10 @@ def test_a_quote_without_an_order_book_says_nothing_of_liquidity():
     first, second, *_ = ChainMessages(live(chain), str).message().rows
     assert first.call.liquidity.microprice == 100.5
     assert not second.call.HasField("liquidity")
+
+
+def test_the_score_of_a_contract_is_that_of_its_row():
+    chain = rows()
+    chain["call"]["liquidity_score"][1] = 72.0
+    _, second, *_ = ChainMessages(live(chain), str).message().rows
+    assert second.call.liquidity.score == 72.0

@@ -7315,7 +7315,7 @@ default_message_pool.register_message("strikeline.v1", "OptionChainUpdate", Opti
 @dataclass(eq=False, repr=False)
 class OptionLiquidity(betterproto2.Message):
     """
-    How well one option can be traded, by one state of its order book. All absent where a side of the book is empty.
+    How well one option can be traded, by one state of its order book. What needs both sides of it is absent where one is empty.
     """
 
     spread: "float | None" = betterproto2.field(1, betterproto2.TYPE_DOUBLE, optional=True)
@@ -7345,8 +7345,8 @@ class OptionLiquidity(betterproto2.Message):
 
     score: "float | None" = betterproto2.field(6, betterproto2.TYPE_DOUBLE, optional=True)
     """
-    0 (no trade) to 100: HIGH from 80, MEDIUM from 60, LOW from 40, else ILLIQUID. Absent in live chains, which know the best level only:
-    AnalyzeDepth has it.
+    0 (no trade, also where a side is empty) to 100: HIGH from 80, MEDIUM from 60, LOW from 40, else ILLIQUID. By all levels of the newest
+    order book; absent without one, as when the feed sends best prices only. AnalyzeDepth tells what it is made of.
     """
 
 

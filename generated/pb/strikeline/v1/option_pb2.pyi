@@ -396,7 +396,7 @@ Global___ValuationBasis: _TypeAlias = ValuationBasis  # noqa: Y015
 
 @_typing.final
 class OptionLiquidity(_message.Message):
-    """How well one option can be traded, by one state of its order book. All absent where a side of the book is empty."""
+    """How well one option can be traded, by one state of its order book. What needs both sides of it is absent where one is empty."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -417,8 +417,8 @@ class OptionLiquidity(_message.Message):
     microprice: _builtins.float
     """Middle of the best prices weighted by the size of the other side, rupees."""
     score: _builtins.float
-    """0 (no trade) to 100: HIGH from 80, MEDIUM from 60, LOW from 40, else ILLIQUID. Absent in live chains, which know the best level only:
-    AnalyzeDepth has it.
+    """0 (no trade, also where a side is empty) to 100: HIGH from 80, MEDIUM from 60, LOW from 40, else ILLIQUID. By all levels of the newest
+    order book; absent without one, as when the feed sends best prices only. AnalyzeDepth tells what it is made of.
     """
     def __init__(
         self,

@@ -18,6 +18,7 @@ from tests.unit.market.chain_stage.chain_pipeline import (
     MILLI,
     MONTHLY,
     OPEN,
+    RULES,
     SECOND,
     STOCK,
     STRIKES,
@@ -28,6 +29,7 @@ from tests.unit.market.chain_stage.chain_pipeline import (
     Worker,
     call,
     chains_of,
+    depth_record,
     minute,
     option_tick,
     put,
@@ -310,3 +312,32 @@ async def test_chains_of_two_underlyings_are_valued_together():
 
     assert [(chain.underlying, len(chain.rows)) for chain in chains] == [("NIFTY", 4), ("RELIANCE", 3)]
     assert chains[1].expiry == date(2025, 12, 30)
+
+
+async def test_a_contract_has_the_score_of_its_newest_order_book():
+    worker = Worker()
+    feed = await started(worker)
+    books = [
+        depth_record(call(24_000), OPEN, 150.0, 150.1, quantity=75_000),
+        depth_record(put(23_900), OPEN, 99.0, 0.0),
+    ]
+
+    (chain,) = chains_of(await worker.feed(feed.batch(*whole_chain(OPEN), depths=books)))
+
+    calls, puts = chain.rows["call"]["liquidity_score"], chain.rows["put"]["liquidity_score"]
+    assert calls[1] == pytest.approx(78.53, abs=0.01)
+    assert np.isnan(calls).tolist() == [True, False, True, True]
+    assert (puts[0], np.isnan(puts[1:]).all()) == (0.0, True)
+
+
+async def test_an_order_book_older_than_a_price_may_be_has_no_score():
+    worker = Worker()
+    feed = await started(worker)
+    await worker.feed(feed.batch(*whole_chain(OPEN), depths=[depth_record(call(24_000), OPEN, 150.0, 150.1)]))
+
+    chains = [
+        chains_of(await worker.feed(feed.batch(*whole_chain(time))))[-1]
+        for time in (OPEN + RULES.freshness, OPEN + RULES.freshness + SECOND)
+    ]
+
+    assert [bool(np.isnan(chain.rows["call"]["liquidity_score"][1])) for chain in chains] == [False, True]
