@@ -84,14 +84,6 @@ class LegColumns:
         return self.by_instrument[low[places] + within], places
 
 
-def revalue(legs: LegColumns, prices: Numbers) -> tuple[Amounts, Amounts]:
-    """Mark-to-market and premium flow of every strategy. `prices` are by instrument number, all of them known."""
-    if not len(legs):
-        return legs.units, legs.units
-    value = np.add.reduceat(legs.units * prices[legs.instrument], legs.start)
-    return value - legs.cost, -value
-
-
 def _joined(columns: Sequence[Numbers]) -> Numbers:
     return np.concatenate([np.empty(0, np.int64), *columns])
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from server.domain.errors import Aborted, FailedPrecondition, NotFound
+from server.domain.m2m import Position, leg_m2m
 from server.store.database import Database, Row, Transaction
 from server.store.paging import Page, cut, decode_token, encode_token
 from server.store.statements import Statements
@@ -28,7 +29,6 @@ from server.store.strategy_values import (
     StrategyChanges,
     StrategyState,
     StrategyStatus,
-    realized_pnl,
 )
 
 __all__ = [
@@ -325,7 +325,7 @@ async def _close_legs(
         )
     prices = [exits[leg["leg"]] for leg in legs]
     profits = [
-        realized_pnl(Side(leg["side"]), leg["quantity"], leg["entry_price"], price)
+        leg_m2m(Position(Side(leg["side"]).direction, leg["quantity"], leg["entry_price"]), price)
         for leg, price in zip(legs, prices, strict=True)
     ]
     await transaction.execute(_SQL["close_legs"], [leg["number"] for leg in legs], prices, profits, exit_time)

@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from server.domain.m2m import BUY, SELL
+
 
 class StrategyStatus(StrEnum):
     """ACTIVE is followed and takes changes; PAUSED is not followed; CLOSED and ARCHIVED take no changes."""
@@ -27,7 +29,7 @@ class Side(StrEnum):
     @property
     def direction(self) -> int:
         """+1 for BUY, -1 for SELL."""
-        return 1 if self is Side.BUY else -1
+        return BUY if self is Side.BUY else SELL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +160,6 @@ class StrategyState:
             active=state["active"] is True,
             legs=tuple(LegState(**leg) for leg in legs),
         )
-
-
-def realized_pnl(side: Side, quantity: int, entry_price: Decimal, exit_price: Decimal) -> Decimal:
-    """What closing a leg fixes, rupees: direction × (exit − entry) × units, exact."""
-    return side.direction * (exit_price - entry_price) * quantity
 
 
 def _integer(value: object) -> int:

@@ -2,18 +2,16 @@
 
 from decimal import Decimal, localcontext
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.domain.m2m import BUY, SELL, Position, leg_m2m, premium_flow, strategy_m2m
-from server.domain.prices import format_money, round_to_tick, scale_price, unscale
-from server.market.m2m_kernel import LegColumns, StrategyLegs, revalue
+from server.domain.m2m import BUY, SELL, Position, leg_m2m
+from server.domain.prices import format_money
 
 
-def position(direction: int, units: int, entry: str, last: str | None) -> Position:
-    return Position(direction, units, Decimal(entry), None if last is None else Decimal(last))
+def worth(direction: int, units: int, entry: str, last: str) -> Decimal:
+    return leg_m2m(Position(direction, units, Decimal(entry)), Decimal(last))
 
 
 @pytest.mark.parametrize(
@@ -35,38 +33,12 @@ def position(direction: int, units: int, entry: str, last: str | None) -> Positi
     ],
 )
 def test_a_leg_is_worth_its_move(case, direction, units, entry, last, expected):
-    assert format_money(leg_m2m(position(direction, units, entry, last))) == expected, case
-
-
-@pytest.mark.parametrize(
-    ("case", "legs", "expected"),
-    [
-        ("T-10", [(BUY, 50, "100", "95"), (SELL, 50, "200", "180")], "750.00"),
-        ("T-11", [(BUY, 75, "100", "105"), (SELL, 50, "100", "110")], "-125.00"),
-        ("T-12", [], "0.00"),
-        ("T-13", [(BUY, 50, "100", "120"), (SELL, 50, "150", "130"), (BUY, 50, "50", "40")], "1500.00"),
-        ("zero quantity", [(BUY, 0, "100", "105"), (SELL, 1, "5", "4")], "1.00"),
-    ],
-)
-def test_a_strategy_is_the_sum_of_its_legs(case, legs, expected):
-    assert format_money(strategy_m2m([position(*leg) for leg in legs])) == expected, case
-
-
-def test_premium_flow_is_the_cash_of_opening_at_current_prices():
-    legs = [position(BUY, 50, "100", "120"), position(SELL, 50, "150", "130"), position(BUY, 50, "50", "40")]
-
-    assert premium_flow(legs) == -1500
-
-
-def test_a_missing_price_leaves_nothing_out_silently():
-    legs = [position(BUY, 50, "100", "120"), position(SELL, 50, "150", None)]
-
-    assert (leg_m2m(legs[1]), strategy_m2m(legs), premium_flow(legs)) == (None, None, None)
+    assert format_money(worth(direction, units, entry, last)) == expected, case
 
 
 def test_t_06_half_a_unit_is_refused():
     with pytest.raises(ValueError):
-        Position(BUY, 0.5, Decimal(50_000), Decimal(52_000))  # type: ignore[arg-type]
+        Position(BUY, 0.5, Decimal(50_000))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -74,14 +46,25 @@ def test_t_06_half_a_unit_is_refused():
     [(0, 1, "1", "1"), (2, 1, "1", "1"), (BUY, -1, "1", "1"), (BUY, 1, "-1", "1"), (BUY, 1, "1", "-1"),
      (BUY, 1, "nan", "1"), (BUY, 1, "1", "inf")],
 )  # fmt: skip
-def test_what_is_no_position_is_refused(direction, units, entry, last):
+def test_what_is_no_position_or_no_price_is_refused(direction, units, entry, last):
     with pytest.raises(ValueError):
-        position(direction, units, entry, last)
+        worth(direction, units, entry, last)
+
+
+@pytest.mark.parametrize(("units", "entry"), [(None, Decimal(1)), (1, None), (1, 1.0)])
+def test_what_is_absent_or_a_float_is_refused(units, entry):
+    with pytest.raises(ValueError):
+        Position(BUY, units, entry)
+
+
+def test_no_price_is_refused():
+    with pytest.raises(ValueError):
+        leg_m2m(Position(BUY, 1, Decimal(1)), None)  # type: ignore[arg-type]
 
 
 def test_t_17_floating_point_would_be_wrong():
     assert (105.10 - 100.05) * 75 != 378.75
-    assert leg_m2m(position(BUY, 75, "100.05", "105.10")) == Decimal("378.75")
+    assert worth(BUY, 75, "100.05", "105.10") == Decimal("378.75")
 
 
 def test_t_18_to_t_21_sums_and_rounding_are_exact():
@@ -90,51 +73,29 @@ def test_t_18_to_t_21_sums_and_rounding_are_exact():
         assert Decimal("123.45") + Decimal("67.89") + Decimal("0.01") == Decimal("191.35")
         assert Decimal("1000.00") / 3 == Decimal("333.3333333333333333333333333")
     assert Decimal("0.1") + Decimal("0.2") == Decimal("0.3")
-    assert round_to_tick(Decimal("378.7567"), Decimal("0.01")) == Decimal("378.76")
-
-
-def test_a_million_paise_are_ten_thousand_rupees():
-    assert strategy_m2m([position(BUY, 1, "0", "0.01")] * 1_000_000) == Decimal("10000.00")
 
 
 def test_t_24_extremes_lose_no_digit():
-    assert leg_m2m(position(BUY, 10_000_000, "0", "999999999.99")) == Decimal("9999999999900000.00")
-    assert leg_m2m(position(SELL, 10_000_000, "0.0001", "999999999.9999")) == Decimal("-9999999999998000.0000")
+    assert worth(BUY, 10_000_000, "0", "999999999.99") == Decimal("9999999999900000.00")
+    assert worth(SELL, 10_000_000, "0.0001", "999999999.9999") == Decimal("-9999999999998000.0000")
 
 
 PRICES = st.decimals(0, 999_999_999, places=4, allow_nan=False)
 UNITS = st.integers(0, 90_000)
-LEGS = st.lists(st.tuples(st.sampled_from([BUY, SELL]), UNITS, PRICES, PRICES), min_size=1, max_size=10)
 
 
 @given(UNITS, PRICES, PRICES)
 def test_a_sold_leg_is_the_mirror_of_a_bought_one(units, entry, last):
-    assert leg_m2m(Position(BUY, units, entry, last)) == -leg_m2m(Position(SELL, units, entry, last))
+    assert leg_m2m(Position(BUY, units, entry), last) == -leg_m2m(Position(SELL, units, entry), last)
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000), PRICES, PRICES)
 def test_worth_is_linear_in_units(one, other, entry, last):
-    parts = [leg_m2m(Position(BUY, units, entry, last)) for units in (one, other)]
+    parts = [leg_m2m(Position(BUY, units, entry), last) for units in (one, other)]
 
-    assert sum(parts) == leg_m2m(Position(BUY, one + other, entry, last))
+    assert sum(parts) == leg_m2m(Position(BUY, one + other, entry), last)
 
 
 @given(UNITS, PRICES)
 def test_a_leg_at_its_entry_is_worth_nothing(units, entry):
-    assert leg_m2m(Position(SELL, units, entry, entry)) == 0
-
-
-@pytest.mark.parametrize("exact", [False, True])
-@given(legs=LEGS)
-def test_the_kernel_over_columns_equals_the_decimal_sum(exact, legs):
-    columns = LegColumns.of(
-        [StrategyLegs(0, np.arange(len(legs)), np.arange(len(legs)),
-                      np.array([direction * units for direction, units, _, _ in legs]),
-                      np.array([scale_price(entry) for _, _, entry, _ in legs]))], exact=exact,
-    )  # fmt: skip
-
-    m2m, flow = revalue(columns, np.array([scale_price(last) for *_, last in legs]))
-
-    positions = [Position(*leg) for leg in legs]
-    assert unscale(int(m2m[0])) == strategy_m2m(positions)
-    assert unscale(int(flow[0])) == premium_flow(positions)
+    assert leg_m2m(Position(SELL, units, entry), entry) == 0

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from server.domain.instruments import InstrumentKind
-from server.domain.m2m import Position, strategy_m2m
+from server.domain.m2m import Position
 from server.domain.prices import scale_price, unscale
+from tests.support.strategy_sums import strategy_m2m
 from tests.unit.market.m2m_pipeline import BUY, SELL, M2mWorker, changed, leg, strategy
 from tests.unit.market.pipeline import MINUTE_NS, SECOND, Feed, Tick, instrument
 
@@ -80,7 +81,7 @@ def by_hand(bars: list[dict[str, str]], legs: list[Leg]) -> dict[int, tuple[Deci
             ]
             if None not in last:
                 sums.append(strategy_m2m([
-                    Position(direction, units, Decimal(entry_of(bars, symbol)), seen[symbol][at])
+                    (Position(direction, units, Decimal(entry_of(bars, symbol))), seen[symbol][at])
                     for (symbol, direction, units), at in zip(legs, last, strict=True)
                 ]))  # fmt: skip
         if sums:
