@@ -9,9 +9,6 @@ from datetime import date
 from enum import StrEnum
 from typing import Final
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from server.domain.calendar import exchange_date
 from server.domain.expiries import earliest_expiry
 
@@ -40,13 +37,6 @@ class Sentiment(StrEnum):
     BULLISH = "BULLISH"
     BEARISH = "BEARISH"
     NEUTRAL = "NEUTRAL"
-
-
-def percent_change(current: ArrayLike, previous: ArrayLike) -> NDArray[np.float64]:
-    """Change in per cent of the previous value; NaN where either is absent or the previous one is not above 0."""
-    now, before = np.asarray(current, np.float64), np.asarray(previous, np.float64)
-    with np.errstate(all="ignore"):
-        return np.where(before > 0.0, (now - before) / before * 100.0, np.nan)
 
 
 def position_signal(

@@ -19,7 +19,6 @@ import numpy as np
 
 from server.domain.instruments import Instrument, InstrumentKind, NewInstrument
 from server.domain.options.black76 import price
-from server.domain.options.conventions import Convention, contracts_under
 from server.domain.options.time_to_expiry import years_to_expiry
 from server.market.records import DEPTH, TICK
 from server.store.database import Database
@@ -28,6 +27,7 @@ from server.store.market_log import MarketLog
 from server.store.redis import open_redis
 from strikeline.internal.v1 import log_pb2
 from tests.performance.processes import Bench, process
+from tests.support.option_contracts import contracts_of
 
 OPEN = int(datetime(2026, 11, 23, 3, 45, tzinfo=UTC).timestamp()) * 10**9
 """The open of a trading day, nanoseconds."""
@@ -128,8 +128,7 @@ class Market:
 
 def _model_prices(options: Sequence[Instrument], levels: dict[str, float]) -> np.ndarray:
     spots = np.array([levels[str(row.underlying)] for row in options])
-    contracts = contracts_under(
-        Convention.SPOT,
+    contracts = contracts_of(
         call=[row.kind is InstrumentKind.CALL for row in options],
         strike=[float(row.strike or 0) for row in options],
         spot=spots,

@@ -14,10 +14,10 @@ from vollib.black.implied_volatility import implied_volatility as vollib_implied
 
 from server.domain.options.arrays import FloatArray
 from server.domain.options.black76 import Contracts, price
-from server.domain.options.conventions import Convention, contracts_under
 from server.domain.options.greeks import greeks
 from server.domain.options.implied_volatility import implied_volatility
 from tests.performance.report import Figure, alternate, show
+from tests.support.option_contracts import contracts_of
 
 MARKET = 10_000
 CHAIN = 160
@@ -61,8 +61,7 @@ def market(count: int, reach: float = 3.0) -> tuple[Contracts, FloatArray]:
     volatility = rng.uniform(0.08, 0.8, count)
     forward = SPOT * np.exp(0.05 * years)
     strikes = forward * np.exp(rng.uniform(-reach, reach, count) * volatility * np.sqrt(years))
-    contracts = contracts_under(
-        Convention.SPOT,
+    contracts = contracts_of(
         call=strikes >= forward,
         strike=strikes,
         spot=SPOT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from server.domain.options.arrays import FloatArray, floats
+from server.domain.options.arrays import floats
 
 
 def max_pain(strikes: ArrayLike, call_open_interest: ArrayLike, put_open_interest: ArrayLike) -> float | None:
@@ -21,15 +21,3 @@ def max_pain(strikes: ArrayLike, call_open_interest: ArrayLike, put_open_interes
     put_sums = np.cumsum(puts)
     slope_above = np.cumsum(calls) + put_sums - put_sums[-1]
     return float(ladder[int(np.argmax(slope_above >= 0.0))])
-
-
-def payouts(strikes: ArrayLike, call_open_interest: ArrayLike, put_open_interest: ArrayLike) -> FloatArray:
-    """What holders are paid if the expiry price is each of the strikes: rupees × unit of the open interest.
-
-    Strikes ascending; absent open interest counts as none.
-    """
-    ladder = floats(strikes)
-    calls, puts = np.nan_to_num(floats(call_open_interest)), np.nan_to_num(floats(put_open_interest))
-    below, below_value = np.cumsum(calls), np.cumsum(calls * ladder)
-    above, above_value = puts.sum() - np.cumsum(puts), (puts * ladder).sum() - np.cumsum(puts * ladder)
-    return floats(ladder * below - below_value + above_value - ladder * above)

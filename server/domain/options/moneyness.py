@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from server.domain.options.arrays import BoolArray, FloatArray, IntArray, floats
+from server.domain.options.arrays import FloatArray, IntArray, floats
 
 
 def nearest_index(strikes: FloatArray, reference: float) -> int:
@@ -31,13 +31,11 @@ def ladder_levels(strikes: FloatArray, reference: float) -> IntArray:
     return np.arange(len(strikes), dtype=np.int64) - nearest_index(strikes, reference)
 
 
-def moneyness_levels(levels: IntArray, call: BoolArray) -> IntArray:
-    """Steps out of the money: n > 0 is OTMn, 0 is ATM, n < 0 is ITM of -n. A put above the money is in the money."""
-    return np.where(call, levels, -levels)
-
-
 def moneyness_label(level: int, cap: int | None = None) -> str:
-    """`ATM`, `OTM3`, `ITM2`; levels beyond `cap` are called by the cap."""
+    """`ATM`, `OTM3`, `ITM2` of steps out of the money: those upward for a call, downward for a put.
+
+    Levels beyond `cap` are called by the cap.
+    """
     if level == 0:
         return "ATM"
     distance = abs(level) if cap is None else min(abs(level), cap)

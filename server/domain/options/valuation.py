@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
 from server.domain.options.arrays import ABSENT, BoolArray, FloatArray
 from server.domain.options.black76 import Contracts
-from server.domain.options.chain import Chain, ChainSide
 from server.domain.options.forward import Forward, forward_of
-from server.domain.options.greeks import Greeks, greeks
+from server.domain.options.greeks import greeks
 from server.domain.options.implied_volatility import implied_volatility
-from server.domain.options.invariants import Checked, Rule, checked, parity_gap, parity_holds
+from server.domain.options.invariants import Checked, checked, parity_gap, parity_holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,40 +55,11 @@ class ExpiryQuotes:
         )
 
 
-@dataclass(frozen=True)
-class ExpiryValuation:
-    """One expiry, valued: its forward, its chain, and the Greeks of both sides by strike."""
-
-    quotes: ExpiryQuotes
-    forward: Forward | None
-    chain: Chain
-    call_greeks: Greeks
-    put_greeks: Greeks
-
-
-@dataclass(frozen=True)
-class Valuation:
-    """Expiries in the order they were given, and how many figures of all of them were withheld, by rule."""
-
-    expiries: tuple[ExpiryValuation, ...]
-    violations: Mapping[Rule, int]
-
-
-def value_expiries(expiries: Sequence[ExpiryQuotes]) -> Valuation:
+def value_columns(expiries: Sequence[ExpiryQuotes]) -> tuple[list[Forward | None], Checked]:
     """Values expiries together: one pass over all of their contracts, whatever underlying they belong to.
 
-    Greeks are with respect to the spot, and to the forward where there is no spot.
-    """
-    if not expiries:
-        return Valuation((), MappingProxyType({}))
-    forwards, figures = value_columns(expiries)
-    return Valuation(tuple(_split(expiries, forwards, figures)), figures.violations)
-
-
-def value_columns(expiries: Sequence[ExpiryQuotes]) -> tuple[list[Forward | None], Checked]:
-    """The same, of at least one expiry, with the figures in columns. -> the forwards, and the figures.
-
-    Columns hold the calls of all expiries in the order given, by strike, then their puts.
+    Greeks are with respect to the spot, and to the forward where there is no spot. -> the forwards, and the figures in
+    columns, which hold the calls of all expiries in the order given, by strike, then their puts. At least one expiry.
     """
     forwards = [quotes.forward() for quotes in expiries]
     contracts = _contracts(expiries, forwards)
@@ -123,31 +92,3 @@ def _parity(contracts: Contracts, prices: FloatArray) -> BoolArray:
     holds = parity_holds(parity_gap(prices[:count], prices[count:], calls), calls)
     call_inside = calls.strike < calls.forward
     return np.concatenate((holds | ~call_inside, holds | call_inside))
-
-
-def _split(
-    expiries: Sequence[ExpiryQuotes], forwards: Sequence[Forward | None], found: Checked
-) -> Iterator[ExpiryValuation]:
-    total = len(found.volatility) // 2
-    start = 0
-    for quotes, forward in zip(expiries, forwards, strict=True):
-        end = start + len(quotes.strikes)
-        of_calls, of_puts = slice(start, end), slice(total + start, total + end)
-        calls, puts = (Greeks(found.greeks.values[:, rows]) for rows in (of_calls, of_puts))
-        chain = Chain(
-            strikes=quotes.strikes,
-            calls=_side(quotes.calls, found.volatility[of_calls], calls),
-            puts=_side(quotes.puts, found.volatility[of_puts], puts),
-        )
-        yield ExpiryValuation(quotes, forward, chain, calls, puts)
-        start = end
-
-
-def _side(quotes: SideQuotes, volatility: FloatArray, figures: Greeks) -> ChainSide:
-    return ChainSide(
-        price=quotes.price,
-        open_interest=quotes.open_interest,
-        volume=quotes.volume,
-        volatility=volatility,
-        delta=figures.delta,
-    )

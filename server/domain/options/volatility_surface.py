@@ -8,9 +8,8 @@ from datetime import date
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from server.domain.options.arrays import FloatArray, floats
+from server.domain.options.arrays import FloatArray
 from server.domain.options.smile import Smile
 
 TOLERANCE: Final = 1e-9
@@ -43,14 +42,6 @@ class VolatilitySurface:
         ordered = sorted(((expiry, smile) for expiry, smile in smiles if len(smile)), key=lambda pair: pair[0])
         return cls(tuple(expiry for expiry, _ in ordered), tuple(smile for _, smile in ordered))
 
-    def by_strike(self, strikes: ArrayLike) -> FloatArray:
-        """Volatilities (expiries, strikes); NaN beyond the outermost strikes of an expiry."""
-        return self._grid([smile.at_strike(strikes) for smile in self.smiles], strikes)
-
-    def by_delta(self, deltas: ArrayLike) -> FloatArray:
-        """Volatilities (expiries, forward deltas: of calls above 0, of puts below 0); NaN beyond the strikes."""
-        return self._grid([smile.at_delta(deltas) for smile in self.smiles], deltas)
-
     def smile_arbitrage(self, price_step: float = 0.0) -> tuple[SmileArbitrage, ...]:
         """The checks within each expiry."""
         return tuple(smile_arbitrage(smile, price_step) for smile in self.smiles)
@@ -61,10 +52,6 @@ class VolatilitySurface:
         Total variance at equal ln(K/F) must not fall with time, or a calendar spread costs less than nothing.
         """
         return tuple(_calendar(near, far) for near, far in zip(self.smiles[:-1], self.smiles[1:], strict=True))
-
-    def _grid(self, rows: list[FloatArray], columns: ArrayLike) -> FloatArray:
-        width = len(np.atleast_1d(floats(columns)))
-        return np.stack(rows) if rows else np.empty((0, width))
 
 
 def smile_arbitrage(smile: Smile, price_step: float = 0.0) -> SmileArbitrage:

@@ -19,7 +19,6 @@ from server.domain.futures import (
     PositionSignal,
     Sentiment,
     basis,
-    percent_change,
     position_move,
     position_signal,
     rollover,
@@ -74,12 +73,6 @@ def test_new_longs_and_covered_shorts_are_bullish() -> None:
         PositionSignal.LONG_UNWINDING: Sentiment.BEARISH,
         PositionSignal.NEUTRAL: Sentiment.NEUTRAL,
     }
-
-
-def test_change_is_absent_without_a_positive_previous_value() -> None:
-    found = percent_change([110.0, 110.0, 110.0, NAN], [100.0, 0.0, NAN, 100.0])
-
-    assert found == pytest.approx([10.0, NAN, NAN, NAN], nan_ok=True)
 
 
 def quotes(*interest: float | None) -> list[FutureQuote]:

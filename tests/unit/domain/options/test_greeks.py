@@ -14,8 +14,8 @@ from vollib.black.greeks import analytical as vollib_black
 from vollib.black_scholes_merton.greeks import analytical as vollib
 
 from server.domain.options.black76 import Contracts, price
-from server.domain.options.conventions import Convention, contracts_under
 from server.domain.options.greeks import NAMES, Greeks, greeks
+from tests.support.option_contracts import contracts_of
 
 SPOT = 24_000.0
 RATE = 0.065
@@ -31,8 +31,7 @@ class Case:
     spot: float = SPOT
 
     def ours(self, name: str) -> float:
-        contracts = contracts_under(
-            Convention.SPOT,
+        contracts = contracts_of(
             call=self.call,
             strike=self.strike,
             spot=self.spot,
@@ -164,8 +163,8 @@ def test_greeks_of_all_cases_agree_with_fast_vollib(name: str) -> None:
 @pytest.mark.parametrize("name", ["delta", "gamma", "theta", "vega", "rho"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_greek_with_respect_to_the_forward_agrees_with_vollib(name: str, case: Case) -> None:
-    contracts = contracts_under(
-        Convention.FORWARD, call=case.call, strike=case.strike, forward=SPOT, rate=RATE, years=case.years
+    contracts = contracts_of(
+        by_forward=True, call=case.call, strike=case.strike, forward=SPOT, rate=RATE, years=case.years
     )
 
     ours = float(getattr(greeks(contracts, case.volatility), name)[0])
@@ -175,8 +174,7 @@ def test_greek_with_respect_to_the_forward_agrees_with_vollib(name: str, case: C
     assert ours == pytest.approx(theirs, rel=1e-8, abs=1e-10 * magnitude(name, case))
 
 
-VECTOR = contracts_under(
-    Convention.SPOT,
+VECTOR = contracts_of(
     call=[True, False],
     strike=24_200.0,
     spot=SPOT,
@@ -204,7 +202,7 @@ def test_greeks_of_the_verified_test_point(name: str, a_year: float, expected: t
 
 
 def test_theta_and_vega_have_the_units_of_traders() -> None:
-    contracts = contracts_under(Convention.SPOT, call=True, strike=SPOT, spot=SPOT, rate=0.10, years=7 / 365)
+    contracts = contracts_of(call=True, strike=SPOT, spot=SPOT, rate=0.10, years=7 / 365)
 
     found = greeks(contracts, 0.12)
 
@@ -214,8 +212,7 @@ def test_theta_and_vega_have_the_units_of_traders() -> None:
 
 @given(st.floats(0.7, 1.4), st.floats(0.05, 1.0), st.floats(0.001, 2.0))
 def test_call_and_put_differ_by_the_underlying_and_the_strike(share: float, volatility: float, years: float) -> None:
-    pair = contracts_under(
-        Convention.SPOT,
+    pair = contracts_of(
         call=[True, False],
         strike=SPOT * share,
         spot=SPOT,
@@ -246,7 +243,7 @@ def test_greeks_are_absent_when_time_is_over_or_volatility_is(years: float, vola
 
 
 def test_greeks_at_nothing_but_a_forward_are_absent_with_respect_to_the_spot() -> None:
-    contracts = contracts_under(Convention.SPOT, call=True, strike=SPOT, forward=SPOT, rate=RATE, years=0.1)
+    contracts = contracts_of(call=True, strike=SPOT, forward=SPOT, rate=RATE, years=0.1)
 
     assert np.isfinite(price(contracts, 0.2)).all()
     assert np.isnan(greeks(contracts, 0.2).values).sum() >= 9

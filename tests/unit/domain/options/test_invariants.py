@@ -8,18 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.domain.options.black76 import Contracts, price
-from server.domain.options.conventions import Convention, contracts_under
 from server.domain.options.greeks import NAMES, Greeks, greeks
 from server.domain.options.implied_volatility import implied_volatility
 from server.domain.options.invariants import Rule, checked, parity_gap, parity_holds, price_within_bounds
+from tests.support.option_contracts import contracts_of
 
 SPOT = 24_000.0
 
 
 def pair(strike: float = SPOT, *, years: float = 0.1, forward: float = 24_100.0) -> Contracts:
-    return contracts_under(
-        Convention.SPOT, call=[True, False], strike=strike, spot=SPOT, forward=forward, rate=0.065, years=years
-    )
+    return contracts_of(call=[True, False], strike=strike, spot=SPOT, forward=forward, rate=0.065, years=years)
 
 
 @given(
@@ -28,13 +26,13 @@ def pair(strike: float = SPOT, *, years: float = 0.1, forward: float = 24_100.0)
     st.floats(1e-4, 5.0),
     st.floats(-0.1, 0.2),
     st.floats(-0.1, 0.1),
-    st.sampled_from(Convention),
+    st.booleans(),
 )
 def test_a_models_own_figures_violate_nothing(
-    share: float, volatility: float, years: float, rate: float, dividend: float, convention: Convention
+    share: float, volatility: float, years: float, rate: float, dividend: float, by_forward: bool
 ) -> None:
-    contracts = contracts_under(
-        convention,
+    contracts = contracts_of(
+        by_forward=by_forward,
         call=[True, False],
         strike=SPOT * share,
         spot=SPOT,
@@ -154,9 +152,7 @@ def test_missed_parity_withholds_both_and_is_counted() -> None:
 def test_the_last_minutes_of_expiry_day_stay_within_bounds() -> None:
     strikes = np.arange(22_000.0, 26_001.0, 50.0)
     quoted = np.maximum(SPOT - strikes, 0.0) + 0.05
-    contracts = contracts_under(
-        Convention.SPOT, call=True, strike=strikes, spot=SPOT, rate=0.065, years=1 / (365 * 24 * 60)
-    )
+    contracts = contracts_of(call=True, strike=strikes, spot=SPOT, rate=0.065, years=1 / (365 * 24 * 60))
 
     volatility = implied_volatility(contracts, quoted)
     found = checked(contracts, quoted, volatility, greeks(contracts, volatility))

@@ -9,7 +9,6 @@ from server.domain.options.moneyness import (
     atm_strike,
     ladder_levels,
     moneyness_label,
-    moneyness_levels,
     strike_step,
     window,
 )
@@ -36,16 +35,6 @@ def test_nothing_is_at_the_money_without_strikes_or_reference(strikes: list[floa
 
 def test_levels_count_listed_strikes_whatever_their_distance() -> None:
     assert ladder_levels(LADDER, 24_010.0).tolist() == [-2, -1, 0, 1, 2, 3]
-
-
-def test_a_call_above_the_money_is_out_of_it_and_a_put_is_in_it() -> None:
-    levels = ladder_levels(LADDER, 24_010.0)
-
-    calls = [moneyness_label(level) for level in moneyness_levels(levels, np.array(True))]
-    puts = [moneyness_label(level) for level in moneyness_levels(levels, np.array(False))]
-
-    assert calls == ["ITM2", "ITM1", "ATM", "OTM1", "OTM2", "OTM3"]
-    assert puts == ["OTM2", "OTM1", "ATM", "ITM1", "ITM2", "ITM3"]
 
 
 def test_labels_are_capped_on_demand() -> None:

@@ -1,5 +1,6 @@
 """The exchange's own figures: its implied volatilities under its convention, its totals, and max pain on its chains."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 from server.domain.options.arrays import total
-from server.domain.options.conventions import Convention, contracts_under
-from server.domain.options.implied_volatility import implied_volatility
+from server.domain.options.calculation import Market, answer
+from server.domain.options.conventions import Convention
 from server.domain.options.max_pain import max_pain
 from server.domain.options.put_call_ratio import put_call_ratio
 from tests.support.nse import SiteChain, chain_files, chain_of, read_chains
@@ -26,13 +27,12 @@ def median_difference(chain: SiteChain, shift: float = 0.0) -> float:
     """Median |ours − the site's| in volatility points, within 5 % of spot."""
     quotes = chain.quotes()
     spot = quotes["spot"] + shift
-    contracts = contracts_under(
-        Convention.NSE, call=quotes["call"], strike=quotes["strike"], years=quotes["years"], spot=spot
-    )
+    known = Market.unknown(len(quotes["strike"]))
+    market = replace(known, spot=spot, years=quotes["years"], price=quotes["price"])
+    found = answer(Convention.NSE, quotes["call"], quotes["strike"], market, known)
     compared = (np.abs(quotes["strike"] / quotes["spot"] - 1.0) <= 0.05) & (quotes["site_iv"] > 0.0)
     compared &= quotes["years"] > 0.0
-    found = implied_volatility(contracts, quotes["price"])
-    return float(np.nanmedian(np.abs(found - quotes["site_iv"])[compared]) * 100.0)
+    return float(np.nanmedian(np.abs(found.volatility - quotes["site_iv"])[compared]) * 100.0)
 
 
 def is_stale(chain: SiteChain) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from server.domain.calendar import MarketCalendar, WeekdayHours
-from server.domain.options.max_pain import max_pain, payouts
+from server.domain.options.max_pain import max_pain
 from server.domain.options.open_interest import open_interest_change, previous_close, window_baseline
 from server.domain.options.put_call_ratio import put_call_ratio, put_call_ratios
 
@@ -21,7 +21,6 @@ amounts = st.integers(0, 10**9)
 
 def test_max_pain_of_the_check_vector() -> None:
     assert max_pain([100.0, 110.0, 120.0], [10, 50, 200], [100, 50, 10]) == 110.0
-    assert payouts([100.0, 110.0, 120.0], [10, 50, 200], [100, 50, 10]).tolist() == [700.0, 200.0, 700.0]
 
 
 def test_the_lowest_of_several_minima_is_max_pain() -> None:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from server.domain.calendar import EXCHANGE_ZONE, to_nanoseconds
-from server.domain.options.conventions import Convention, contracts_under
 from server.domain.options.forward import forward_of
 from server.domain.options.greeks import greeks
 from server.domain.options.implied_volatility import implied_volatility
@@ -21,6 +20,7 @@ from server.domain.options.max_pain import max_pain
 from server.domain.options.open_interest import open_interest_change
 from server.domain.options.put_call_ratio import put_call_ratio
 from server.domain.options.time_to_expiry import years_to_expiry
+from tests.support.option_contracts import contracts_of
 
 NAN = math.nan
 
@@ -125,8 +125,7 @@ def expiry_day_figures(moment: str, rows: list[dict[str, str]]) -> tuple[np.ndar
         years=years,
     )
     assert forward is not None
-    contracts = contracts_under(
-        Convention.SPOT,
+    contracts = contracts_of(
         call=call,
         strike=strike,
         spot=float(rows[0]["underlyingValue"]),

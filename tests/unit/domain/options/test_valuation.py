@@ -20,7 +20,8 @@ from server.domain.options.strike_range import (
     WithinPercent,
     select_strikes,
 )
-from server.domain.options.valuation import ExpiryQuotes, SideQuotes, value_expiries
+from server.domain.options.valuation import ExpiryQuotes, SideQuotes
+from tests.support.valued_expiries import value_expiries
 
 SPOT = 24_000.0
 RATE = 0.065
@@ -54,12 +55,12 @@ def quotes(volatility: float = 0.15, *, years: float = 0.05, future: float | Non
 def test_expiries_are_valued_together_as_alone() -> None:
     expiries = [quotes(0.15), quotes(0.25, years=0.3, future=None), quotes(0.4, years=1.0)]
 
-    together = value_expiries(expiries).expiries
+    together, _ = value_expiries(expiries)
 
     for valued, level in zip(together, (0.15, 0.25, 0.4), strict=True):
         assert valued.chain.calls.volatility == pytest.approx(level, abs=1e-9)
     for valued, single in zip(together, expiries, strict=True):
-        (alone,) = value_expiries([single]).expiries
+        (alone,), _ = value_expiries([single])
         assert np.array_equal(alone.put_greeks.values, valued.put_greeks.values)
     assert [valued.forward.source for valued in together if valued.forward] == [
         ForwardSource.LISTED_FUTURE,
@@ -69,19 +70,18 @@ def test_expiries_are_valued_together_as_alone() -> None:
 
 
 def test_a_valued_chain_gives_the_metrics() -> None:
-    found = value_expiries([quotes(0.15)])
+    (valued,), violations = value_expiries([quotes(0.15)])
 
-    (valued,) = found.expiries
     assert valued.forward is not None
     metrics = expiry_metrics(valued.chain, valued.forward.price, valued.quotes.years)
 
     assert metrics.atm_volatility == pytest.approx(0.15, abs=1e-10)
     assert metrics.call_open_interest == 75.0 * len(STRIKES)
-    assert dict(found.violations) == {}
+    assert dict(violations) == {}
 
 
 def test_without_a_spot_greeks_are_with_respect_to_the_forward() -> None:
-    (valued,) = value_expiries([quotes(spot=None)]).expiries
+    (valued,), _ = value_expiries([quotes(spot=None)])
 
     assert (valued.call_greeks.rho < 0.0).all()
 
@@ -90,12 +90,11 @@ def test_a_call_far_off_parity_is_withheld_where_it_is_in_the_money() -> None:
     stale = quotes()
     stale.calls.price[0] += 300.0
 
-    found = value_expiries([stale, quotes()])
+    (valued, _), violations = value_expiries([stale, quotes()])
 
-    valued, _ = found.expiries
     assert np.isnan(valued.chain.calls.volatility).tolist() == [True] + [False] * (len(STRIKES) - 1)
     assert np.isfinite(valued.chain.puts.volatility).all()
-    assert dict(found.violations) == {Rule.PUT_CALL_PARITY: 1}
+    assert dict(violations) == {Rule.PUT_CALL_PARITY: 1}
 
 
 def test_at_expiry_and_without_any_price_there_are_no_figures_and_no_violations() -> None:
@@ -104,16 +103,12 @@ def test_at_expiry_and_without_any_price_there_are_no_figures_and_no_violations(
     over = ExpiryQuotes(**{**over.__dict__, "years": 0.0})
     blind = quotes(spot=None, future=None, calls=unknown, puts=unknown)
 
-    found = value_expiries([over, blind])
+    found, violations = value_expiries([over, blind])
 
-    for valued in found.expiries:
+    for valued in found:
         assert np.isnan(valued.chain.calls.volatility).all()
         assert np.isnan(valued.call_greeks.values).all()
-    assert dict(found.violations) == {}
-
-
-def test_nothing_to_value() -> None:
-    assert value_expiries([]).expiries == ()
+    assert dict(violations) == {}
 
 
 @pytest.mark.parametrize(
@@ -128,13 +123,13 @@ def test_nothing_to_value() -> None:
     ],
 )
 def test_strikes_are_selected(wanted: StrikeRange, strikes: list[float]) -> None:
-    (valued,) = value_expiries([quotes()]).expiries
+    (valued,), _ = value_expiries([quotes()])
 
     assert STRIKES[select_strikes(valued.chain, wanted, 24_060.0)].tolist() == strikes
 
 
 def test_a_selection_follows_the_reference_price() -> None:
-    (valued,) = value_expiries([quotes()]).expiries
+    (valued,), _ = value_expiries([quotes()])
 
     found = [
         STRIKES[select_strikes(valued.chain, AroundMoney(0), reference)].tolist() for reference in (23_900.0, 24_126.0)
@@ -145,7 +140,7 @@ def test_a_selection_follows_the_reference_price() -> None:
 
 @pytest.mark.parametrize("wanted", [AroundMoney(3), WithinPercent(50.0)])
 def test_nothing_is_selected_around_an_unknown_price(wanted: StrikeRange) -> None:
-    (valued,) = value_expiries([quotes()]).expiries
+    (valued,), _ = value_expiries([quotes()])
 
     assert not select_strikes(valued.chain, wanted, None).any()
 

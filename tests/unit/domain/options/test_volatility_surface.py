@@ -137,16 +137,10 @@ def test_total_variance_that_falls_with_time_is_a_calendar_arbitrage() -> None:
     ).calendar_arbitrage() == ((),)
 
 
-def test_the_grid_has_a_row_for_each_expiry_and_leaves_out_empty_ones() -> None:
+def test_expiries_without_a_strike_are_left_out() -> None:
     empty = Smile(FORWARD, 0.3, np.empty(0), np.empty(0))
-    surface = VolatilitySurface.of(
-        [(date(2026, 4, 28), skewed(0.1)), (date(2026, 5, 26), skewed(0.2)), (date(2026, 6, 30), empty)]
-    )
 
-    by_strike, by_delta = surface.by_strike([23_000.0, 24_000.0, 40_000.0]), surface.by_delta([0.5])
+    surface = VolatilitySurface.of([(date(2026, 6, 30), empty), (date(2026, 4, 28), skewed(0.1))])
 
-    assert by_strike.shape == (2, 3)
-    assert by_strike[:, 1] == pytest.approx(0.14, rel=1e-12)
-    assert np.isnan(by_strike[:, 2]).all()
-    assert by_delta.shape == (2, 1)
-    assert VolatilitySurface.of([]).by_strike([1.0]).shape == (0, 1)
+    assert surface.expiries == (date(2026, 4, 28),)
+    assert VolatilitySurface.of([]).smiles == ()
