@@ -119,10 +119,6 @@ class Contract:
         """The method at a gRPC path. Raises KeyError when there is none."""
         return self.methods[path]
 
-    def of_service(self, full_name: str) -> tuple[Method, ...]:
-        """The methods of a service such as `strikeline.v1.StrategyService`; none when it does not exist."""
-        return tuple(method for method in self if method.service == full_name)
-
     @property
     def services(self) -> tuple[str, ...]:
         """Full names of all services, sorted."""

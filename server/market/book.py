@@ -43,9 +43,6 @@ of the first of them, `session_price` is the price of the last. `previous_close`
 before. Each is `ABSENT` when not known.
 """
 
-SECTIONS = ("book", "depth", "runs")
-"""Names of the checkpoint sections that the book makes and takes."""
-
 _TICK_COLUMNS = tuple(name for name in TICK.names or () if name not in {"instrument", "reserved"})
 _MANY = 2**63 - 1
 

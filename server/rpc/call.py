@@ -64,7 +64,3 @@ class Call:
 
     headers: dict[str, str] = field(default_factory=dict)
     """Metadata that goes back to the caller: trailing for unary calls, initial for streams."""
-
-    def set_header(self, name: str, value: str) -> None:
-        """Sends metadata to the caller. `name` is lower case ASCII, `value` printable ASCII."""
-        self.headers[name] = value

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Protocol
 
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
@@ -25,14 +24,6 @@ PROBE_TIMEOUT = 2.0
 log = logging.getLogger(__name__)
 
 Probe = Callable[[], Coroutine[object, object, object]]
-
-
-class ServiceState(Protocol):
-    """Where states are published."""
-
-    async def set(self, service: str, status: int) -> None:
-        """Publishes the state of one service."""
-        ...
 
 
 class HealthMonitor:

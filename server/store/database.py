@@ -71,13 +71,6 @@ class Transaction:
         """Bulk load. Knows no conflict clause, and row-level security refuses it: for market data only."""
         await self._connection.copy_records_to_table(table, columns=columns, records=rows)
 
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
-        """Undoes the block alone when it raises; the rest of the transaction stands."""
-        with translated():
-            async with self._connection.transaction():
-                yield
-
 
 class Database:
     """Pool of one role's connections. Made by `Database.open`."""

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from server.domain.errors import Aborted, Unauthenticated, Unavailable
+from server.domain.errors import Aborted, Unavailable
 from server.market.hub.feed import FeedState
-from server.market.hub.options import DeliveryOptions, Subscriber
+from server.market.hub.options import DeliveryOptions
 from strikeline.v1 import stream_pb2
 from tests.streaming.conftest import AT_ONCE, settled, ticks
 
@@ -113,36 +113,20 @@ async def test_drained_stream_goes_on_elsewhere(make, market):
             await resumed.until(lambda: len(resumed.connection.events) == 4)
 
 
-async def test_stream_ends_when_its_credential_expires(hub, market, clock):
-    subscriber = Subscriber("user-1", expires_at=clock.wall() + 5.0)
-    async with ticks(hub, market.keys, AT_ONCE, subscriber) as client:
-        client.read()
-        await client.started()
-        await clock.advance(4.5)
-        open_before = client.error is None
-        await clock.advance(1.0)
-        error = await client.failed()
-
-    assert open_before
-    assert isinstance(error, Unauthenticated)
-    assert (error.reason, error.metadata) == ("CREDENTIAL_EXPIRED", {"expired_at": "2023-11-14T22:13:25Z"})
-
-
-async def test_stream_can_be_cancelled_by_name(hub, market):
+async def test_stream_can_be_ended_by_name_with_an_error(hub, market):
+    error = Aborted("enough", reason="STREAM_CANCELLED")
     async with ticks(hub, market.keys) as client:
         client.read()
         await client.started()
-        name = client.messages[0].subscribed.stream
-        found = hub.cancel(name)
-        error = await client.failed()
+        was_open = hub.end(client.messages[0].subscribed.stream, error)
+        told = await client.failed()
 
-    assert found
-    assert isinstance(error, Aborted)
-    assert (error.reason, error.metadata) == ("STREAM_CANCELLED", {"stream": name})
+    assert was_open
+    assert told is error
 
 
-async def test_unknown_stream_cannot_be_cancelled(hub):
-    assert not hub.cancel("s-unknown")
+async def test_unknown_stream_cannot_be_ended(hub):
+    assert not hub.end("s-unknown", Aborted("enough"))
 
 
 async def test_open_streams_are_listed(hub, market, clock):

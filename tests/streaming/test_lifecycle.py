@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from server.domain.errors import Aborted
 from server.market.hub.channel import FLUSH_INTERVALS
 from server.market.hub.options import DeliveryOptions
 from tests.streaming.conftest import AT_ONCE, USER, settled, ticks
@@ -84,7 +85,7 @@ async def test_failed_stream_leaves_nothing(hub, market):
     async with ticks(hub, market.keys) as client:
         client.read()
         await client.started()
-        hub.cancel(client.messages[0].subscribed.stream)
+        hub.end(client.messages[0].subscribed.stream, Aborted("enough"))
         await client.failed()
 
     assert leftovers(hub) == NOTHING

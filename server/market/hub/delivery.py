@@ -7,9 +7,8 @@ import contextlib
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from server.domain.errors import NotFound, ResourceExhausted, StrikelineError, Unauthenticated
+from server.domain.errors import NotFound, ResourceExhausted, StrikelineError
 from server.market.clock import Clock
 from server.market.hub.channel import Cursor, Frame
 from server.market.hub.items import ItemSet
@@ -99,9 +98,7 @@ class Delivery:
     def tick(self) -> None:
         """Tells the stream that time has passed."""
         now = self._desk.clock.monotonic()
-        if self._desk.clock.wall() >= self._subscriber.expires_at:
-            self.end(_expired(self._subscriber.expires_at))
-        elif self._blocked_since is None and now - self._last_sent >= self._options.heartbeat:
+        if self._blocked_since is None and now - self._last_sent >= self._options.heartbeat:
             self.wake()
         elif self._blocked_since is not None and now - self._blocked_since >= self._desk.stall_timeout:
             self._give_up()
@@ -266,11 +263,6 @@ def _of(subscription: Subscription | None) -> Subscription:
 
 def _status(condition: stream_pb2.StreamCondition.ValueType, replaced: int = 0) -> bytes:
     return stream_pb2.StreamStatus(condition=condition, conflated_events=replaced).SerializeToString()
-
-
-def _expired(expires_at: float) -> Unauthenticated:
-    moment = datetime.fromtimestamp(expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Unauthenticated("the credential has expired", reason="CREDENTIAL_EXPIRED", metadata={"expired_at": moment})
 
 
 def _nothing_accepted(subscription: Subscription) -> NotFound:

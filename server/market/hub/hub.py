@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from server.domain.errors import Aborted, FieldViolation, InvalidArgument, StrikelineError, Unavailable
+from server.domain.errors import FieldViolation, InvalidArgument, StrikelineError, Unavailable
 from server.domain.options.strike_range import ExplicitStrikes, StrikeRange
 from server.domain.timeframes import TIMEFRAMES, Timeframe
 from server.market.clock import Clock, SystemClock
@@ -29,7 +29,6 @@ from server.market.hub.topic import FollowingTopic, ItemOutcome, Subscription, T
 from server.market.supervisor import Supervisor, TaskState
 
 _TICK = 0.25
-_MAIN_CALENDAR = "NSE"
 _ALL_TIMEFRAMES = tuple(timeframe.name for timeframe in TIMEFRAMES)
 
 
@@ -251,12 +250,6 @@ class Hub:
     def tasks(self) -> tuple[TaskState, ...]:
         """How the hub's background tasks are."""
         return self._supervisor.states
-
-    def cancel(self, stream: str) -> bool:
-        """Ends a stream with STREAM_CANCELLED. -> it was open here."""
-        return self.end(
-            stream, Aborted("the stream was cancelled", reason="STREAM_CANCELLED", metadata={"stream": stream})
-        )
 
     def end(self, stream: str, error: StrikelineError, *, reconnect: bool = False) -> bool:
         """Ends a stream with an error; with `reconnect` it says RECONNECT before. -> it was open here."""

@@ -200,7 +200,6 @@ class M2mTopic:
         self._reader = reader
         self._places: dict[int, int] = {}
         self._followed: dict[int, _Followed] = {}
-        self._instruments: dict[int, str] = {}
 
     async def follow(self, user: str, account: str, strategy: str) -> int:
         """The item of a user's strategy, which is followed until `unfollow`. Raises NotFound."""

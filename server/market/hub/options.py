@@ -46,9 +46,8 @@ class DeliveryOptions:
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """Who opens a stream. `expires_at` is seconds since 1970 UTC, after which the credential must be shown again."""
+    """Who opens a stream. When it ends because of its credential or by a call, the caller decides."""
 
     user: str
-    expires_at: float = float("inf")
     stream: str = ""
     """Name of the stream in lists, when somebody else has already given it one."""

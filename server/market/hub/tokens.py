@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from server.domain.errors import InvalidArgument
-from server.market.hub.position import Position, pack, unpack
+from server.market.hub.position import Position, unpack
 
 FIELD = "options.resume_token"
 """Where a request carries its token."""
@@ -60,10 +60,6 @@ class TokenSealer:
         """A token for a request's fingerprint and a packed position, as ASCII that needs no escaping in a URL."""
         body = b"".join((_VERSION, request, _SEQUENCE.pack(sequence), position))
         return base64.urlsafe_b64encode(body + self._mac(body)).rstrip(b"=")
-
-    def seal_bookmark(self, request: bytes, bookmark: Bookmark) -> bytes:
-        """A token for a bookmark."""
-        return self.seal(request, bookmark.sequence, pack(bookmark.position))
 
     def open(self, token: str, request: bytes, streams: int, *, relatives: bool = False) -> Bookmark:
         """Where the token stands. Raises InvalidArgument when it is forged, or belongs to another request or user.

@@ -47,20 +47,6 @@ async def test_rollback(db: Database):
     assert await slots(db) == []
 
 
-async def test_a_savepoint_undoes_its_part_alone(db: Database):
-    async def fail(transaction: Transaction) -> None:
-        async with transaction.savepoint():
-            await transaction.execute(INSERT, "inner")
-            await transaction.execute(INSERT, "outer")
-
-    async with db.transaction() as transaction:
-        await transaction.execute(INSERT, "outer")
-        with pytest.raises(AlreadyExists):
-            await fail(transaction)
-        await transaction.execute(INSERT, "after")
-    assert await slots(db) == ["after", "outer"]
-
-
 async def test_nobody_sees_what_is_not_committed(db: Database):
     async with db.transaction() as transaction:
         await transaction.execute(INSERT, "a")

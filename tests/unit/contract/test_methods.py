@@ -100,7 +100,7 @@ def test_methods_are_ordered_and_grouped_by_service() -> None:
         "strikeline.v1.StrategyService",
         "strikeline.v1.SystemService",
     )
-    assert [method.name for method in contract.of_service("strikeline.v1.AccountService")] == [
+    assert [method.name for method in contract if method.service == "strikeline.v1.AccountService"] == [
         "CreateAccount",
         "GetAccount",
         "ListAccounts",

@@ -6,8 +6,9 @@ from server.contract.methods import ContractError, load_contract
 from server.rpc.registry import build_handlers
 from tests.support.rpc_server import Parts
 
-ACCOUNTS = load_contract().of_service("strikeline.v1.AccountService")
-SYSTEM = load_contract().of_service("strikeline.v1.SystemService")
+CONTRACT = load_contract()
+ACCOUNTS = tuple(method for method in CONTRACT if method.service == "strikeline.v1.AccountService")
+SYSTEM = tuple(method for method in CONTRACT if method.service == "strikeline.v1.SystemService")
 
 
 class Whole:

@@ -45,10 +45,6 @@ class ReplayReport:
             if not self.quiet:
                 _LOG.warning("%s line %d skipped: %s", file, line, reason)
 
-    def malformed_of(self, file: str) -> int:
-        """Rows of one file that were skipped."""
-        return self._by_file[file]
-
 
 @dataclass(frozen=True)
 class ReplaySummary:
