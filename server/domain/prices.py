@@ -1,8 +1,8 @@
 """Exact prices and money: the one place where decimal text becomes a number and a number becomes text.
 
 A *scaled* price is an `int` in ten-thousandths of a rupee (or of an index point). It is made once, from decimal text,
-and is exact from then on. Money is `Decimal`. A `float` never takes part; `to_double` exists for market data that
-clients receive as `double`.
+and is exact from then on. Money is `Decimal`. A `float` never takes part. Market data that clients receive as `double`
+is a scaled price by `SCALE`: division is rounded correctly, so that it is the double that parsing its text gives.
 """
 
 from __future__ import annotations
@@ -44,11 +44,6 @@ def scale_price(value: str | Decimal) -> int:
 def unscale(value: int) -> Decimal:
     """The rupees of a scaled price or amount, exact, any sign and any size."""
     return Decimal(value).scaleb(-4, context=Context(prec=60))
-
-
-def to_double(value: int) -> float:
-    """The double nearest to a scaled price: the same double that parsing its decimal text gives."""
-    return value / SCALE
 
 
 def format_money(value: Decimal) -> str:

@@ -3,7 +3,7 @@
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -169,3 +169,26 @@ def duplicates(files: Iterable[Source], window: int = WINDOW_LINES) -> list[str]
         if not follows:
             found.append("the same code: " + ", ".join(source.at(line) for source, _, line in same))
     return found
+
+
+def _used_names(tree: ast.Module) -> Iterator[str]:
+    """Names that a module mentions otherwise than by defining them, those in its strings included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.keyword) and node.arg is not None:
+            yield node.arg
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"\w+", node.value)
+
+
+def without_caller(files: Sequence[Source]) -> Iterator[str]:
+    """Public classes and functions that none of the files mentions: nobody needs them, or only a test does."""
+    used = {name for source in files for name in _used_names(source.tree)}
+    for source in files:
+        for node in ast.walk(source.tree):
+            defines = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            if defines and not node.name.startswith("_") and node.name not in used:
+                yield f"{source.at(node.lineno)}: nothing calls {node.name}"

@@ -58,3 +58,9 @@ def test_a_copied_stretch_is_told_once():
     stretch = "".join(f"    value_{number} = call({number})\n" for number in range(12))
     files = [of("def a():\n" + stretch, "a.py"), of("def b():\n" + stretch, "b.py")]
     assert detectors.duplicates(files) == ["the same code: a.py:2, b.py:2"]
+
+
+def test_what_no_file_mentions_is_found():
+    files = [of("def used(): ...\ndef unused(): ...\ndef _private(): ..."), of("from x import used\nused()")]
+
+    assert [finding.split(": ")[1] for finding in detectors.without_caller(files)] == ["nothing calls unused"]

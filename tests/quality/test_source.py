@@ -5,12 +5,23 @@ from itertools import chain
 
 import pytest
 
+from server.contract.methods import load_contract
 from tests.quality import detectors
 from tests.quality.detectors import Source
 
 PROGRAMS = ("server", "gateway")
 # Creates databases for development; the store's statements are not for that.
 SQL_HOMES = ("server/store/", "server/dev/instance.py")
+# The pytest plugin for teams that test against the contract.
+PUBLISHED = "server/contract/testing/"
+CALLED_ELSEWHERE = {
+    "breaker_state": "by tests of outages",
+    "emit": "by the logging module",
+    "net_greeks": "the sums of StrategyService's Greeks, whose RPCs come later",
+    "remove_namespace": "by tests and benchmarks, which clean up behind themselves",
+    "round_to_tick": "the rounding of orders, whose RPCs come later",
+    "tightened": "by the contract's compatibility gate",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +58,10 @@ def test_sql_stands_in_the_store_only(programs):
 
 def test_no_code_stands_twice(programs):
     assert "\n".join(detectors.duplicates(programs)) == ""
+
+
+def test_what_nothing_calls_is_not_kept(programs):
+    called = {method.name for method in load_contract()} | set(CALLED_ELSEWHERE)
+    found = [line for line in detectors.without_caller(programs) if not line.startswith(PUBLISHED)]
+    found = [line for line in found if line.rsplit(" ", 1)[1] not in called]
+    assert "\n".join(found) == ""

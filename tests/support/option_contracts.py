@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from server.domain.options.arrays import ABSENT, floats
-from server.domain.options.black76 import Contracts, forward_price
+from server.domain.options.arrays import ABSENT, FloatArray, floats
+from server.domain.options.black76 import Contracts
+
+
+def forward_price(spot: ArrayLike, rate: ArrayLike, dividend_yield: ArrayLike, years: ArrayLike) -> FloatArray:
+    """Forward by carry: S·e^((r − q)·T)."""
+    return floats(spot) * np.exp((floats(rate) - floats(dividend_yield)) * floats(years))
 
 
 def contracts_of(

@@ -117,11 +117,6 @@ def distances(contracts: Contracts, volatility: FloatArray) -> tuple[FloatArray,
     return d1, d1 - deviation
 
 
-def forward_price(spot: ArrayLike, rate: ArrayLike, dividend_yield: ArrayLike, years: ArrayLike) -> FloatArray:
-    """Forward by carry: S·e^((r − q)·T)."""
-    return floats(spot) * np.exp((floats(rate) - floats(dividend_yield)) * floats(years))
-
-
 def positive(values: FloatArray) -> FloatArray:
     """The values that are above 0, NaN elsewhere."""
     return np.where(values > 0.0, values, np.nan)

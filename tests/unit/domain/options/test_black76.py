@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lets_be_rational import black
 
-from server.domain.options.black76 import Contracts, forward_price, price
+from server.domain.options.black76 import Contracts, price
 
 strikes = st.floats(0.5, 2.0)
 deviations = st.floats(0.001, 2.0)
@@ -78,7 +78,3 @@ def test_price_is_absent_where_an_input_is(change: dict[str, float]) -> None:
 @pytest.mark.parametrize("volatility", [math.nan, -0.1])
 def test_price_is_absent_without_a_volatility(volatility: float) -> None:
     assert np.isnan(price(contracts(True, 24_000.0), volatility)).all()
-
-
-def test_forward_grows_with_the_rate_and_falls_with_the_yield() -> None:
-    assert forward_price(24_000.0, 0.065, 0.015, 0.5).item() == pytest.approx(24_000.0 * math.exp(0.025), rel=1e-15)

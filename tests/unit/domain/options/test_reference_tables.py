@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.domain.options.black76 import Contracts, distances, forward_price, price
+from server.domain.options.black76 import Contracts, distances, price
 from server.domain.options.greeks import greeks
+from tests.support.option_contracts import forward_price
 
 Figure = Callable[[Contracts, np.ndarray], np.ndarray]
 
