@@ -1,4 +1,4 @@
-"""The roles and commands: `python -m server api|worker|feed|migrate|token|account|dev`."""
+"""The roles and commands: `python -m server api|worker|feed|migrate|token|account|dead-letters|dev`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="python -m server", description=__doc__)
     commands = result.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("api", help="serve gRPC").set_defaults(run=run_api)
-    commands.add_parser("worker", help="make bars and mark-to-market").set_defaults(run=run_worker)
+    commands.add_parser("worker", help="make bars, option chains and mark-to-market").set_defaults(run=run_worker)
     _add_feed(commands.add_parser("feed", help="send market data"))
     migrate = commands.add_parser("migrate", help="bring the database's schema up to date")
     migrate.add_argument("--down", metavar="REVISION", help="take revisions back to this one instead, such as 0005")

@@ -7,6 +7,7 @@ the row; when it dies in between, the change is appended again, which its revisi
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from typing import Protocol
 
@@ -42,20 +43,20 @@ class StrategyAnnouncer:
         self._clock = clock
 
     async def announce(self, state: StrategyState) -> None:
-        """Appends one state; waits as long as the log is full."""
+        """Appends one state. Raises LogFull."""
         payload = to_entry(state, int(self._clock.wall() * 1e9)).SerializeToString()
-        while True:
+        await self._log.append([payload] * self._shards)
+
+    async def announce_active(self, strategies: StrategyStore) -> None:
+        """Appends the states of all active strategies; waits as long as the log is full."""
+        waiting = deque(await strategies.active_states())
+        while waiting:
             try:
-                await self._log.append([payload] * self._shards)
+                await self.announce(waiting[0])
             except LogFull:
                 await self._clock.sleep(_FULL_PAUSE)
             else:
-                return
-
-    async def announce_active(self, strategies: StrategyStore) -> None:
-        """Appends the states of all active strategies."""
-        for state in await strategies.active_states():
-            await self.announce(state)
+                waiting.popleft()
 
 
 class OutboxRelay:
@@ -112,14 +113,16 @@ class OutboxRelay:
                 await self._pause(heard, min(_POLL, self._lease_renewal))
 
     async def relay_once(self) -> int:
-        """Appends one batch of changes, oldest first. -> how many."""
-        entries = await self._strategies.outbox_pending(_BATCH)
-        for entry in entries:
-            await self._announcer.announce(entry.state)
-        if entries:
-            await self._strategies.outbox_done([entry.id for entry in entries])
-            self._meter.count("strikeline_outbox_relayed_total", len(entries))
-        return len(entries)
+        """Appends one batch of changes, oldest first, as far as the log has room. -> how many."""
+        announced: list[int] = []
+        with suppress(LogFull):
+            for entry in await self._strategies.outbox_pending(_BATCH):
+                await self._announcer.announce(entry.state)
+                announced.append(entry.id)
+        if announced:
+            await self._strategies.outbox_done(announced)
+            self._meter.count("strikeline_outbox_relayed_total", len(announced))
+        return len(announced)
 
     async def _pause(self, heard: asyncio.Event, seconds: float) -> None:
         waits = [asyncio.create_task(event.wait()) for event in (heard, self._stopping)]

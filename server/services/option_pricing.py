@@ -58,7 +58,7 @@ _TURN = 400
 
 
 class Chains(Protocol):
-    """The live chains (`server.market.hub.hub.Hub`)."""
+    """The live chains (`server.market.hub.chains.ChainBoard`)."""
 
     def get(self, underlying: str, expiry: date) -> LiveChain | None:
         """The chain of an expiry; None when there is none."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from server.domain.errors import NotFound
+from server.domain.errors import NotFound, Unavailable
 from server.market.hub.options import Subscriber
 from server.market.records import ABSENT, M2M_COMPLETE
 from server.store.accounts import AccountStore
@@ -51,6 +51,17 @@ async def strategy(api_db, market, m2m_output):
 def client_of(hub, strategy, options=AT_ONCE, subscriber=USER):
     envelopes = hub.subscribe_m2m(strategy.stored.account, strategy.stored.strategy, options, subscriber)
     return HubClient(envelopes, options.resume_token, RESPONSE)
+
+
+async def close_at(database, strategy, price):
+    """Closes the leg, and tells the log of it."""
+    stored = strategy.stored
+    await StrategyStore(database).close_leg(
+        "user-1", stored.account, stored.strategy, strategy.leg.leg, price, strategy.leg.create_time
+    )
+    state = log_pb2.StrategyState(number=stored.number, strategy=stored.strategy)
+    entry = log_pb2.LogEntry(kind=log_pb2.LOG_ENTRY_KIND_STRATEGY_CHANGED, strategy=state)
+    await strategy.market._log.append([entry.SerializeToString()])
 
 
 def amounts(messages):
@@ -113,22 +124,40 @@ async def test_realized_profit_of_a_leg_that_was_closed_is_read_again(hub, strat
     async with client_of(hub, strategy) as client:
         client.read()
         await client.started()
-        await StrategyStore(api_db).close_leg(
-            "user-1",
-            strategy.stored.account,
-            strategy.stored.strategy,
-            strategy.leg.leg,
-            Decimal(94),
-            strategy.leg.create_time,
-        )
-        state = log_pb2.StrategyState(number=strategy.stored.number, strategy=strategy.stored.strategy)
-        entry = log_pb2.LogEntry(kind=log_pb2.LOG_ENTRY_KIND_STRATEGY_CHANGED, strategy=state)
-        await strategy.market._log.append([entry.SerializeToString()])
+        await close_at(api_db, strategy, Decimal(94))
         await strategy.sample(0)
         await strategy.settled(hub)
 
     (sample,) = client.messages[2].batch.samples
     assert (sample.realized_pnl, sample.total_pnl) == ("300.00", "300.00")
+
+
+class FailingOnce:
+    """A reader of strategies behind a database that is away at the first read."""
+
+    def __init__(self, reader):
+        self._reader, self.failures = reader, 0
+
+    async def facts(self, *names):
+        if not self.failures:
+            self.failures += 1
+            raise Unavailable("the database is away")
+        return await self._reader.facts(*names)
+
+
+async def test_realized_profit_is_read_again_after_the_database_was_away(hub, strategy, api_db, clock):
+    async with client_of(hub, strategy) as client:
+        client.read()
+        await client.started()
+        await close_at(api_db, strategy, Decimal(94))
+        hub.intake.m2m._reader = reader = FailingOnce(hub.intake.m2m._reader)
+        await strategy.sample(0)
+        await client.until(lambda: reader.failures == 1)
+        await clock.advance(5.0)
+        await strategy.settled(hub)
+
+    (sample,) = (sample for message in client.messages for sample in message.batch.samples)
+    assert (reader.failures, sample.realized_pnl) == (1, "300.00")
 
 
 async def test_samples_resume_behind_a_token(hub, strategy):

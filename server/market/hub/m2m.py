@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from server.domain.errors import StrikelineError
 from server.domain.prices import format_money, unscale
 from server.market.hub.channel import Channel, Frame
 from server.market.hub.items import ItemSet
@@ -281,8 +282,14 @@ class M2mTopic:
     async def _refresh(self, item: int) -> None:
         followed = self._followed.get(item)
         if followed is not None and followed.outdated:
+            # First, so that a change which is told while this is read makes it outdated again.
             followed.outdated = False
-            followed.update(await self._reader.facts(followed.user, followed.account, followed.facts.strategy))
+            try:
+                facts = await self._reader.facts(followed.user, followed.account, followed.facts.strategy)
+            except StrikelineError:
+                followed.outdated = True
+                raise
+            followed.update(facts)
 
     def _events(self, samples: SampleEntry, chosen: list[tuple[int, int]]) -> Events | None:
         pairs = [(item, row) for item, row in chosen if self.channel.wanted.wants(item)]

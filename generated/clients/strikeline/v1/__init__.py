@@ -1959,7 +1959,7 @@ class PricingModel(betterproto2.Enum):
 
 class RateClass(betterproto2.Enum):
     """
-    A class of calls that share a quota; the numbers stand in the settings and in SystemService.ListMethodPolicies.
+    A class of calls that share a quota; SystemService.ListMethodPolicies tells the numbers.
     """
 
     UNSPECIFIED = 0

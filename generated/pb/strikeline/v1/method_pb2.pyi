@@ -82,7 +82,7 @@ class _RateClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RateClass.V
     """Batches of orders."""
 
 class RateClass(_RateClass, metaclass=_RateClassEnumTypeWrapper):
-    """A class of calls that share a quota; the numbers stand in the settings and in SystemService.ListMethodPolicies."""
+    """A class of calls that share a quota; SystemService.ListMethodPolicies tells the numbers."""
 
 RATE_CLASS_UNSPECIFIED: RateClass.ValueType  # 0
 """Not set: the build refuses the method."""
