@@ -114,15 +114,15 @@ class OutputLog:
         if not entries:
             return
 
-        async def send(client: Redis) -> list[object]:
+        async def send(client: Redis) -> None:
             async with client.pipeline(transaction=False) as pipeline:
                 for entry_id, payload in entries:
                     pipeline.execute_command("XADD", self._key, entry_id, _FIELD, payload)
-                return await pipeline.execute(raise_on_error=False)
+                for answer in await pipeline.execute(raise_on_error=False):
+                    if isinstance(answer, Exception) and not _is_repetition(answer):
+                        raise answer
 
-        for answer in await self._redis.run(send, attempts=_ATTEMPTS):
-            if isinstance(answer, Exception) and not _is_repetition(answer):
-                raise answer
+        await self._redis.run(send, attempts=_ATTEMPTS)
 
     async def read(self, after_id: str, count: int, block_ms: int = 0) -> list[Entry]:
         """At most `count` entries behind `after_id`, oldest first; waits up to `block_ms` for the first one."""

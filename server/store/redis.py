@@ -14,7 +14,7 @@ import redis.asyncio as redis_client
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, NoScriptError
+from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -29,7 +29,17 @@ _RETRY_PAUSE: Final = 0.02
 RETRY_AFTER: Final = 1.0
 """Seconds after which a caller may try a Redis that was away."""
 
-_AWAY: Final = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ConnectionError, OSError, TimeoutError)
+_AWAY: Final = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    BusyLoadingError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ConnectionError,
+    OSError,
+    TimeoutError,
+)
+"""Redis cannot be reached, or takes no writes: it is loading, its memory is full, it has become a replica."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from server.domain.errors import Unavailable
 from server.store.breaker import Breaker, BreakerState
 from server.store.market_log import FIRST_ID, MarketLog, OutputLog
 from server.store.quotas import QuotaStore
-from server.store.redis import RedisClient, open_redis
+from server.store.redis import RedisClient, Script, open_redis
 from tests.support.network import FaultyNetwork, faulty_network
 
 
@@ -124,3 +124,17 @@ async def test_quotas_give_up_at_once_when_redis_is_known_to_be_away(
     now = 60.0
     assert (await quotas.take("k", 10, 1.0, 1))[0] == 1
     assert quotas.breaker_state is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "READONLY You can't write against a read only replica.",
+    ],
+    ids=["memory full", "replica"],
+)
+async def test_a_redis_that_takes_no_writes_is_unavailable(redis: RedisClient, refusal: str):
+    with pytest.raises(Unavailable) as raised:
+        await redis.evaluate(Script("return redis.error_reply(ARGV[1])"), [], [refusal])
+    assert raised.value.reason == "REDIS_UNAVAILABLE"
