@@ -98,8 +98,9 @@ async def test_users_and_accounts_have_buckets_of_their_own(buckets, clock):
     for _ in range(100):
         await call(quotas)
 
-    await call(quotas, user="other")
-    await call(quotas, account="second")
+    left = await call(quotas, user="other"), await call(quotas, account="second")
+
+    assert left == (49, 49)
 
 
 async def test_a_tier_of_the_credential_wins_over_the_default(buckets, clock):
@@ -107,6 +108,10 @@ async def test_a_tier_of_the_credential_wins_over_the_default(buckets, clock):
 
     for _ in range(500):
         await call(quotas, tier="premium")
+
+    with pytest.raises(ResourceExhausted) as refused:
+        await call(quotas, tier="premium")
+    assert refused.value.metadata["limit"] == "500"
 
 
 async def test_an_unknown_tier_is_the_default_one(buckets, clock):

@@ -129,11 +129,13 @@ async def test_one_stream_more_than_an_address_may_have_is_refused(call, parts):
     assert dict(answer.info.metadata) == {"of": "address", "limit": "3"}
 
 
-async def test_addresses_are_told_apart_behind_our_own_proxy(call, parts):
+async def test_addresses_are_told_apart_behind_our_own_proxy(call, parts, system):
     for user in ("a", "b", "c"):
         await opened(call, parts.token(sub=user), x_forwarded_for="10.0.0.1")
 
     await opened(call, parts.token(sub="d"), x_forwarded_for="10.0.0.2")
+
+    assert system.opened == 4
 
 
 async def test_a_stream_that_was_refused_leaves_nothing_behind(call, parts, system):
