@@ -10,9 +10,7 @@ from google.protobuf import descriptor_pb2
 
 from buf.validate import validate_pb2
 from server.contract.compatibility import tightened
-
-ROOT = Path(__file__).parents[2]
-COMMITTED = ROOT / "generated" / "descriptors.binpb"
+from tests.contract.committed import COMMITTED, ROOT
 
 Files = descriptor_pb2.FileDescriptorSet
 

@@ -11,7 +11,7 @@ from server.contract.testing.fixtures import *  # noqa: F403
 from server.contract.testing.world import World
 from strikeline.v1.instrument_service_pb2 import GetInstrumentRequest
 from strikeline.v1.instrument_service_pb2_grpc import InstrumentServiceStub
-from tests.contract.test_compatibility import COMMITTED
+from tests.contract.committed import COMMITTED
 
 SERVICES = load_contract().services
 

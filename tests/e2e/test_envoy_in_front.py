@@ -17,9 +17,8 @@ from server.dev.tokens import Identity
 from strikeline.v1 import market_data_service_pb2 as market
 from strikeline.v1.market_data_service_pb2_grpc import MarketDataServiceStub
 from tests.integration.gateway.servicers import Api, running_api
-from tests.integration.gateway.test_http import SECURITY
 from tests.support.envoy import running_envoy
-from tests.support.gateway import RunningGateway, running_gateway
+from tests.support.gateway import SECURITY, RunningGateway, running_gateway
 from tests.support.system import free_ports
 
 TICKS = "/v1/ticks:stream?instruments=NSE:RELIANCE"

@@ -18,7 +18,7 @@ from google.protobuf import json_format
 
 from strikeline.v1 import option_pb2, option_stream_pb2
 from tests.e2e.http_client import MODULE_LOOP, Http, eventually
-from tests.e2e.test_replayed_days import replay
+from tests.e2e.replays import replay
 from tests.streaming.checkers import unique
 from tests.streaming.transports import CHAINS, TRANSPORTS, ResumingClient, Subscription, events_of
 from tests.support.system import DevSystem

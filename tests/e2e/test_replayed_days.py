@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
@@ -16,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.http_client import MODULE_LOOP, Http, eventually
+from tests.e2e.replays import replay
 from tests.support.databases import TestDatabase
 from tests.support.system import DevSystem
 
@@ -50,14 +50,6 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def zulu(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
-
-
-async def replay(system: DevSystem, *files: Path | str) -> int:
-    """Replays as fast as the worker follows. -> number of ticks that the command says it sent."""
-    said = await system.run("feed", "replay", "--speed", "max", *map(str, files))
-    found = re.search(r"replay finished: ([\d,]+) ticks", said)
-    assert found is not None, said
-    return int(found[1].replace(",", ""))
 
 
 async def bars_of(http: Http, instrument: str, timeframe: str = "1min", day: str | None = None) -> list[Bar]:

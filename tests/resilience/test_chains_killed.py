@@ -8,9 +8,8 @@ import pytest
 from server.market.slot_plan import chains_slot
 from server.store.market_log import OutputLog
 from tests.integration.worker.conftest import LogFeed
-from tests.resilience.test_worker_faults import PLACES, run_with_crashes
 from tests.resilience.worker_chains import chains_stage, option_batches, option_market, stored_minutes
-from tests.resilience.worker_faults import TIMING, Fuse, Fuses
+from tests.resilience.worker_faults import PLACES, TIMING, Fuse, Fuses, run_with_crashes
 from tests.resilience.worker_market import expected_outputs
 from tests.unit.market.chain_stage.chain_pipeline import tick_records
 

@@ -1,14 +1,10 @@
 """A worker that dies between any two of read, publish, commit and the next read leaves results complete and unique."""
 
-import asyncio
-
 import pytest
 
-from server.market.slots import SlotTiming
-from server.store.market_log import OutputLog, id_key
-from server.store.worker_state import CheckpointStore
+from server.store.market_log import OutputLog
 from tests.integration.worker.conftest import LogFeed
-from tests.resilience.worker_faults import TIMING, Crash, Fuse, Fuses, dying_slot
+from tests.resilience.worker_faults import PLACES, Fuse, Fuses, run_with_crashes
 from tests.resilience.worker_market import (
     announce,
     bars_stage,
@@ -21,8 +17,6 @@ from tests.resilience.worker_market import (
     stored_bars,
     stored_candles,
 )  # fmt: skip
-
-PLACES = ["after_read", "before_publish", "within_publish", "after_publish", "within_commit", "after_commit"]
 
 
 @pytest.fixture
@@ -42,28 +36,6 @@ async def market(worker_db, api_db, market_log):
 async def stages(worker_db):
     """Makers of the two stages over the real store."""
     return {"bars-0": await bars_stage(worker_db), "m2m-0": await m2m_stage(worker_db)}
-
-
-async def run_with_crashes(
-    slot: str, make_stage, log, output, database, fuses: Fuses, last: str, timing: SlotTiming = TIMING
-) -> None:
-    """Starts the slot again after each crash, until it has committed the whole log."""
-    checkpoints = CheckpointStore(database)
-
-    async def done() -> bool:
-        return id_key((await checkpoints.positions()).get(slot, "0-0")) >= id_key(last)
-
-    async with asyncio.timeout(60):
-        while not await done():
-            runner = dying_slot(slot, make_stage, log, output, database, fuses, timing)
-            running = asyncio.create_task(runner.run())
-            while not running.done() and not await done():
-                await asyncio.sleep(0.005)
-            runner.stop()
-            try:
-                await running
-            except Crash:
-                continue
 
 
 @pytest.mark.parametrize("place", PLACES)

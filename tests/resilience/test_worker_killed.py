@@ -14,7 +14,7 @@ import pytest
 from server.market.slot_plan import all_slots
 from server.settings import Settings
 from server.store.market_log import OutputLog, id_key
-from server.store.worker_state import CheckpointStore, LeaseStore
+from server.store.worker_state import LeaseStore
 from tests.integration.worker.conftest import LogFeed
 from tests.resilience.worker_market import (
     announce,
@@ -27,8 +27,8 @@ from tests.resilience.worker_market import (
     stored_bars,
     stored_candles,
 )  # fmt: skip
+from tests.resilience.worker_progress import PATIENCE, committed
 
-PATIENCE = 60.0
 LEASE = 1.0
 
 
@@ -98,16 +98,6 @@ async def feeding(log, batches, pause: float) -> AsyncIterator[asyncio.Task[str]
         yield task
     finally:
         task.cancel()
-
-
-async def committed(database, last: str) -> None:
-    checkpoints, slots = CheckpointStore(database), all_slots(Settings())
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            positions = await checkpoints.positions()
-            if all(id_key(positions.get(slot, "0-0")) >= id_key(last) for slot in slots):
-                return
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from server.store.calendar import CalendarStore
 from server.store.database import Database
 from server.store.redis import open_redis
 from tests.integration.worker.conftest import LogFeed
-from tests.resilience.test_worker_killed import committed
 from tests.resilience.worker_market import (
     announce,
     candles_of,
@@ -23,6 +22,7 @@ from tests.resilience.worker_market import (
     stored_bars,
     stored_candles,
 )  # fmt: skip
+from tests.resilience.worker_progress import committed
 from tests.support.network import FaultyNetwork, faulty_network
 
 OUTAGE = 1.2

@@ -1,5 +1,6 @@
 """Ports of a worker's slot that die on purpose, and the means to compare what is left with an uninterrupted run."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -11,11 +12,13 @@ from server.market.slots import SlotPorts, SlotRunner, SlotTiming
 from server.market.stages import Stage
 from server.market.telemetry import NoMeter
 from server.store.database import Database, Transaction
-from server.store.market_log import MarketLog, OutputLog
+from server.store.market_log import MarketLog, OutputLog, id_key
 from server.store.worker_state import CheckpointStore, LeaseStore
 
 T = TypeVar("T")
 TIMING = SlotTiming(lease_duration=2.0, lease_renewal=0.5, commit_interval=0.0, checkpoint_interval=0.05)
+PLACES = ["after_read", "before_publish", "within_publish", "after_publish", "within_commit", "after_commit"]
+"""Fields of `Fuses`, in the order of a slot's work."""
 
 
 class Crash(Exception):
@@ -109,3 +112,32 @@ def dying_slot(
     return SlotRunner(
         name, make_stage, DyingReader(LogReader(log, [0]), fuses), DyingOutput(output, fuses), ports, timing
     )
+
+
+async def run_with_crashes(
+    slot: str,
+    make_stage: Callable[[], Stage],
+    log: MarketLog,
+    output: OutputLog,
+    database: Database,
+    fuses: Fuses,
+    last: str,
+    timing: SlotTiming = TIMING,
+) -> None:
+    """Starts the slot again after each crash, until it has committed the whole log."""
+    checkpoints = CheckpointStore(database)
+
+    async def done() -> bool:
+        return id_key((await checkpoints.positions()).get(slot, "0-0")) >= id_key(last)
+
+    async with asyncio.timeout(60):
+        while not await done():
+            runner = dying_slot(slot, make_stage, log, output, database, fuses, timing)
+            running = asyncio.create_task(runner.run())
+            while not running.done() and not await done():
+                await asyncio.sleep(0.005)
+            runner.stop()
+            try:
+                await running
+            except Crash:
+                continue

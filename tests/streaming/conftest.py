@@ -1,9 +1,10 @@
-"""A hub over real Redis and TimescaleDB, whose time the test decides."""
+"""A hub over real Redis and TimescaleDB, whose time the test decides; and a whole system over them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,11 @@ from server.store.redis import RedisClient
 from tests.streaming.clients import HubClient
 from tests.streaming.market import Market
 from tests.streaming.option_market import Ladders, OptionMarket, ladders
+from tests.streaming.strategies import Strategy, one_call
 from tests.support.clock import VirtualClock, turn
+from tests.support.databases import TestDatabase
 from tests.support.market import NIFTY, RELIANCE, instruments, option
+from tests.support.system import DevSystem, dev_system
 
 SECRET = "a secret that every replica of this test's system knows"
 USER = Subscriber("user-1")
@@ -92,6 +96,22 @@ def options(market: Market, chains_output: OutputLog, contracts: Ladders) -> Opt
 async def hub(make: MakeHub, market: Market) -> AsyncIterator[Hub]:
     async with make() as made:
         yield made
+
+
+@pytest.fixture
+async def strategy(api_db: Database, market: Market, m2m_output: OutputLog) -> Strategy:
+    """A stored strategy of one bought call."""
+    return await one_call(api_db, market, m2m_output)
+
+
+@pytest.fixture
+async def system(
+    tmp_path: Path, database: TestDatabase, redis_url: str, namespace: str, market: Market
+) -> AsyncIterator[DevSystem]:
+    """Two api replicas, worker, gateway and Envoy; the test moves the market."""
+    arguments = ("--feed", "none", "--api", "2")
+    async with dev_system(tmp_path, database.owner_url, redis_url, namespace, *arguments) as running:
+        yield running
 
 
 async def settled(hub: Hub, market: Market) -> None:

@@ -159,3 +159,8 @@ async def publish_samples(
         legs=np.array(legs, M2M_LEG).tobytes(),
     )
     await output.publish([(str(place), entry.SerializeToString())])
+
+
+def happened(market: Market) -> int:
+    """Events so far, of all instruments."""
+    return sum(map(len, market.source().entries))

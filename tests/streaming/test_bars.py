@@ -6,69 +6,19 @@ from functools import partial
 import pytest
 
 from server.domain.errors import InvalidArgument
-from server.market.records import ABSENT, BAR_CLOSED
+from server.domain.timeframes import Timeframe
 from server.store.bars import BarStore
-from strikeline.v1 import market_data_service_pb2, stream_pb2
-from tests.streaming.clients import HubClient
-from tests.streaming.conftest import AT_ONCE, USER
-from tests.streaming.market import OPEN, publish_bars
+from strikeline.v1 import stream_pb2
+from tests.streaming.bar_clients import Bars, batches, client_of, shown
+from tests.streaming.conftest import AT_ONCE
+from tests.streaming.market import OPEN
 from tests.support.clock import turn
 from tests.support.market import MINUTE, bar
-
-RESPONSE = market_data_service_pb2.StreamBarsResponse
-
-
-class Bars:
-    """Publishes minute bars of one instrument, as the worker does for each entry of the log."""
-
-    def __init__(self, market, output, number=1):
-        self.market, self.output = market, output
-        self.instrument = market.instruments[number]
-        self.key = self.instrument.key
-
-    def row(self, minute, prices, *, volume=10, closed=False):
-        scaled = (price * 10_000 for price in prices)
-        flags = BAR_CLOSED if closed else 0
-        return (self.instrument.instrument_id, flags, OPEN + minute * MINUTE, *scaled, volume, ABSENT)
-
-    async def publish(self, *rows, **more):
-        last = max(row[2] for row in rows) if rows else self.market.time
-        self.market.time = max(self.market.time, last)
-        await self.market.trade(0)
-        await publish_bars(self.output, self.market.last_id, self.market.time, rows, **more)
-
-    async def settled(self, hub):
-        topic = hub.intake.bars(hub_timeframe("1min"), closed_only=False)
-        await topic.channel.reached((self.market.last_id,))
-        await turn()
-
-
-def hub_timeframe(name):
-    from server.domain.timeframes import Timeframe
-
-    return Timeframe.parse(name)
 
 
 @pytest.fixture
 def bars(market, bars_output):
     return Bars(market, bars_output)
-
-
-def client_of(hub, keys, timeframe="1min", options=AT_ONCE, closed_only=False):
-    return HubClient(
-        hub.subscribe_bars(keys, timeframe, options, USER, closed_only=closed_only), options.resume_token, RESPONSE
-    )
-
-
-def shown(update):
-    """Minute (from the open), prices, volume and whether it is closed."""
-    bar = update.bar
-    minute = (bar.open_time.ToNanoseconds() - OPEN) // MINUTE
-    return minute, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.closed
-
-
-def batches(client):
-    return [shown(update) for message in client.messages if message.HasField("batch") for update in message.batch.bars]
 
 
 async def test_minutes_come_as_published(hub, bars):
@@ -204,7 +154,7 @@ async def test_bars_that_are_long_over_are_told_again_behind_any_token(hub, bars
             bars.market.time = OPEN + (minute + 1) * MINUTE
             await bars.publish(bars.row(minute, prices, closed=True))
             await store_minute(worker_db, bars, minute, prices)
-        topic = hub.intake.bars(hub_timeframe(timeframe), closed_only=closed_only)
+        topic = hub.intake.bars(Timeframe.parse(timeframe), closed_only=closed_only)
         await topic.channel.reached((bars.market.last_id,))
         await turn()
         whole = list(client.messages)

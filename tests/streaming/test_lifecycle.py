@@ -10,22 +10,7 @@ from server.domain.errors import Aborted
 from server.market.hub.channel import FLUSH_INTERVALS
 from server.market.hub.options import DeliveryOptions
 from tests.streaming.conftest import AT_ONCE, USER, settled, ticks
-
-CYCLES = 10_000
-
-
-def leftovers(hub):
-    """What must be zero when no stream is open."""
-    channels = hub.intake.channels()
-    return {
-        "open": hub.counts().open,
-        "readers": sum(channel.readers for channel in channels),
-        "sets": sum(len(channel.wanted) for channel in channels),
-        "waiting": sum(pulse.waiting for channel in channels for pulse in channel.pulses.values()),
-    }
-
-
-NOTHING = {"open": 0, "readers": 0, "sets": 0, "waiting": 0}
+from tests.streaming.leftovers import CYCLES, NOTHING, leftovers
 
 
 @pytest.mark.slow

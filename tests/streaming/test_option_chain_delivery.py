@@ -16,10 +16,10 @@ from server.store.worker_state import CheckpointStore
 from strikeline.internal.v1 import log_pb2
 from tests.streaming.checkers import bookmarkable, resumable, violations_of
 from tests.streaming.conftest import AT_ONCE, USER
+from tests.streaming.leftovers import CYCLES, NOTHING, leftovers
 from tests.streaming.market import SECOND
 from tests.streaming.option_clients import DATES, behind, client_of, settled, updates
 from tests.streaming.option_market import AFTER_EXPIRY, NEAR, NEXT, STRIKES, Seen, around
-from tests.streaming.test_lifecycle import CYCLES, NOTHING, leftovers
 
 
 async def test_guarantees_hold_while_the_selection_moves(hub, options):

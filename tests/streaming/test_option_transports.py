@@ -12,10 +12,9 @@ import pytest
 
 from strikeline.internal.v1.log_pb2 import ChainsEntry
 from strikeline.v1 import option_stream_pb2
-from tests.streaming.test_transports import clients_of, more_events, published, restarted, system, trade_steadily
-from tests.streaming.transports import CHAINS, STRIKES, events_of
+from tests.streaming.systems import published, restarted, trade_steadily
+from tests.streaming.transports import CHAINS, STRIKES, clients_of, events_of, more_events
 
-__all__ = ["system"]
 pytestmark = pytest.mark.slow
 
 CHAIN = {"underlying": "NIFTY", "expiries": ["NWeek+0"], "range": {"atmSteps": 1}}

@@ -10,6 +10,7 @@ from server.market.hub.options import DeliveryOptions, Subscriber
 from server.store.market_log import MarketLog
 from tests.streaming.checkers import bookmarkable, resumable, violations_of
 from tests.streaming.conftest import AT_ONCE, settled, ticks
+from tests.streaming.market import happened
 
 MAX_CONNECTIONS = 25
 
@@ -20,10 +21,6 @@ def behind(token, options=AT_ONCE):
 
 def total(client):
     return len(client.connection.events)
-
-
-def happened(market):
-    return sum(map(len, market.source().entries))
 
 
 async def test_resumed_stream_goes_on_without_snapshot(hub, market):

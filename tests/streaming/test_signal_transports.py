@@ -14,9 +14,8 @@ from server.market.hub.position import EntryId
 from server.store.market_log import MarketLog
 from strikeline.v1 import futures_pb2, futures_requests_pb2
 from tests.streaming.market import OPEN, Market
-from tests.streaming.test_signals import future
 from tests.streaming.transports import PATIENCE, TRANSPORTS, ResumingClient, StreamKind, Subscription, events_of
-from tests.support.market import MINUTE, NIFTY, instruments
+from tests.support.market import MINUTE, NIFTY, future, instruments
 from tests.support.system import dev_system
 
 pytestmark = pytest.mark.slow

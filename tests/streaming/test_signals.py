@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 import pytest
 
-from server.domain.instruments import InstrumentKind, NewInstrument
 from server.domain.timeframes import Timeframe
 from server.market.records import ABSENT, BAR, BAR_CLOSED
 from server.store.bars import BarStore
@@ -18,16 +17,9 @@ from tests.streaming.clients import HubClient
 from tests.streaming.conftest import AT_ONCE, USER
 from tests.streaming.market import OPEN, Market, publish_bars
 from tests.support.clock import turn
-from tests.support.market import MINUTE, NIFTY, bar, instruments
+from tests.support.market import MINUTE, NIFTY, bar, future, instruments
 
 RESPONSE = futures_requests_pb2.StreamPositionSignalsResponse
-
-
-def future(symbol: str, expiry: date) -> NewInstrument:
-    return NewInstrument(
-        exchange="NFO", tradingsymbol=symbol, kind=InstrumentKind.FUTURE, name="NIFTY", segment="NFO-FUT",
-        underlying="NIFTY", expiry=expiry, lot_size=75, provenance="kite",
-    )  # fmt: skip
 
 
 @pytest.fixture

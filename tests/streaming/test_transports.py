@@ -3,66 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from decimal import Decimal
 
 import pytest
 
-from server.market.hub.position import EntryId
 from server.market.records import BAR, M2M
 from server.store.strategies import NewLeg, NewStrategy, Side, StrategyStore
 from strikeline.internal.v1.log_pb2 import BarsEntry, M2mEntry
 from tests.streaming.checkers import violations_of
-from tests.streaming.transports import BARS, PATIENCE, TICKS, TRANSPORTS, ResumingClient, Subscription, events_of
+from tests.streaming.systems import published, restarted, trade_steadily
+from tests.streaming.transports import BARS, clients_of, events_of, more_events
 from tests.streaming.transports import M2M as M2M_SAMPLES
-from tests.support.system import dev_system
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-async def system(tmp_path, database, redis_url, namespace, market):
-    """Two api replicas, worker, gateway and Envoy; the test moves the market."""
-    arguments = ("--feed", "none", "--api", "2")
-    async with dev_system(tmp_path, database.owner_url, redis_url, namespace, *arguments) as running:
-        yield running
-
-
-@contextlib.asynccontextmanager
-async def clients_of(system, fields, stream=TICKS, transports=tuple(TRANSPORTS)):
-    """A resuming client for each transport, all started."""
-    subscription = Subscription(system.envoy, system.token(), fields, stream)
-    async with contextlib.AsyncExitStack() as stack:
-        clients = {
-            name: await stack.enter_async_context(ResumingClient(TRANSPORTS[name], subscription)) for name in transports
-        }
-        for client in clients.values():
-            await client.until(lambda client=client: client.started)
-        yield clients
-
-
-async def trade_steadily(market, stop):
-    """Ticks every few milliseconds until told to stop."""
-    while not stop.is_set():
-        await market.trade_randomly(1)
-        await asyncio.sleep(0.005)
-
-
-async def more_events(clients, count=50):
-    """Waits until each client has got so many more events than it has now."""
-    seen = {name: client.event_count for name, client in clients.items()}
-    for name, client in clients.items():
-        await client.until(lambda client=client, name=name: client.event_count >= seen[name] + count)
-
-
-async def restarted(system, victim):
-    """Kills the process, and waits until the supervisor has started another in its place."""
-    before = set(system.processes())
-    killed = system.pid(*victim)
-    system.kill(*victim)
-    async with asyncio.timeout(PATIENCE):
-        while killed in system.processes() or len(system.processes()) < len(before):
-            await asyncio.sleep(0.01)
 
 
 def recovered(killed, client):
@@ -119,14 +72,6 @@ async def strangle(database, market):
     )
     stored = await StrategyStore(database).create("demo", "demo", NewStrategy(display_name="Spread", legs=legs))
     return stored.strategy
-
-
-async def published(output, after, until, message):
-    """Messages that the worker put on an output log because of the entries between two places, when it is done."""
-    async with asyncio.timeout(PATIENCE):
-        while EntryId.parse(await output.last_id()) < until:
-            await asyncio.sleep(0.01)
-    return [message.FromString(payload) for _, payload in await output.range(str(after), str(until), 10_000)]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from server.market.hub.redis_streams import SlotLog
 from server.market.records import TICK
 from server.store.market_log import MarketLog, OutputLog
 from strikeline.internal.v1 import log_pb2
+from tests.streaming.bar_clients import Bars, batches, client_of
 from tests.streaming.checkers import violations_of
 from tests.streaming.conftest import AT_ONCE, settled, ticks
-from tests.streaming.test_bars import Bars, batches, client_of
-from tests.streaming.test_resuming import happened
+from tests.streaming.market import happened
 
 CUT_OFF = log_pb2.LogEntry(
     run="run-1", source="feed", kind=log_pb2.LOG_ENTRY_KIND_TICKS, ticks=b"x" * (TICK.itemsize - 1)

@@ -20,7 +20,6 @@ from strikeline.v1 import m2m_requests_pb2, market_data_service_pb2
 from tests.streaming.checkers import unique
 from tests.streaming.clients import HubClient
 from tests.streaming.conftest import AT_ONCE, USER
-from tests.streaming.test_m2m import strategy  # noqa: F401 - the fixture
 
 PATIENCE = 30.0
 
@@ -57,12 +56,7 @@ async def published(output):
 
 
 async def test_bars_and_samples_of_a_worker_that_restarts_come_once(
-    hub,
-    market,
-    run_worker,
-    bars_output,
-    m2m_output,
-    strategy,  # noqa: F811
+    hub, market, run_worker, bars_output, m2m_output, strategy
 ):
     bars = HubClient(
         hub.subscribe_bars(market.keys, "1min", AT_ONCE, USER), response=market_data_service_pb2.StreamBarsResponse

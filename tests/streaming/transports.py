@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from strikeline.v1 import m2m_requests_pb2, option_stream_pb2
 from strikeline.v1 import market_data_service_pb2 as pb
 from tests.streaming.histories import Connection, received
+from tests.support.system import DevSystem
 
 PATIENCE = 40.0
 """Seconds of real time after which something that should come is missing."""
@@ -258,3 +259,28 @@ class ResumingClient:
 def events_of(history: Sequence[Connection]) -> list[Any]:
     """All events over all connections, in order."""
     return [event for connection in history for event in connection.events]
+
+
+@contextlib.asynccontextmanager
+async def clients_of(
+    system: DevSystem,
+    fields: Mapping[str, Any],
+    stream: StreamKind = TICKS,
+    transports: Sequence[str] = tuple(TRANSPORTS),
+) -> AsyncIterator[dict[str, ResumingClient]]:
+    """A resuming client for each transport, all started."""
+    subscription = Subscription(system.envoy, system.token(), fields, stream)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = {
+            name: await stack.enter_async_context(ResumingClient(TRANSPORTS[name], subscription)) for name in transports
+        }
+        for client in clients.values():
+            await client.until(lambda client=client: client.started)
+        yield clients
+
+
+async def more_events(clients: Mapping[str, ResumingClient], count: int = 50) -> None:
+    """Waits until each client has got so many more events than it has now."""
+    seen = {name: client.event_count for name, client in clients.items()}
+    for name, client in clients.items():
+        await client.until(lambda client=client, name=name: client.event_count >= seen[name] + count)

@@ -18,6 +18,15 @@ from server.contract.errors import load_catalogue
 from server.contract.methods import load_contract
 from tests.fixtures.everything import Everything
 
+SECURITY = {
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "x-xss-protection": "1; mode=block",
+    "referrer-policy": "strict-origin-when-cross-origin",
+    "permissions-policy": "geolocation=(), microphone=(), camera=()",
+}
+"""Headers that every answer has once, and their values."""
+
 
 @dataclass(frozen=True)
 class RunningGateway:

@@ -43,6 +43,14 @@ def option(strike: int, kind: InstrumentKind = InstrumentKind.CALL, expiry: date
     )  # fmt: skip
 
 
+def future(symbol: str, expiry: date) -> NewInstrument:
+    """A NIFTY future."""
+    return NewInstrument(
+        exchange="NFO", tradingsymbol=symbol, kind=InstrumentKind.FUTURE, name="NIFTY", segment="NFO-FUT",
+        underlying="NIFTY", expiry=expiry, lot_size=75, provenance="kite",
+    )  # fmt: skip
+
+
 async def instruments(database: Database, *rows: NewInstrument) -> list[Instrument]:
     """Stores instruments (NIFTY and RELIANCE unless given). -> them with their numbers."""
     return await InstrumentStore(database).upsert(rows or (NIFTY, RELIANCE))

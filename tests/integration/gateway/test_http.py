@@ -9,16 +9,9 @@ import pytest
 from gateway.settings import GatewaySettings
 from server.rpc.call import Principal
 from tests.integration.gateway.servicers import Api, Probes, running_api
-from tests.support.gateway import RunningGateway, running_gateway
+from tests.support.gateway import SECURITY, RunningGateway, running_gateway
 
 QUOTE = "/v1/quotes:batchGet?instruments=NSE:NIFTY%2050"
-SECURITY = {
-    "x-frame-options": "DENY",
-    "x-content-type-options": "nosniff",
-    "x-xss-protection": "1; mode=block",
-    "referrer-policy": "strict-origin-when-cross-origin",
-    "permissions-policy": "geolocation=(), microphone=(), camera=()",
-}
 
 
 def reason(response: httpx.Response) -> str:

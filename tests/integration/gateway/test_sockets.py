@@ -12,7 +12,7 @@ from gateway.settings import GatewaySettings
 from strikeline.v1 import market_data_service_pb2 as market
 from strikeline.v1 import socket_pb2
 from tests.integration.gateway.servicers import Api
-from tests.integration.gateway.test_streams import until
+from tests.integration.gateway.waiting import until
 from tests.support.gateway import RunningGateway, running_gateway
 
 TICKS = {"method": "MarketDataService.StreamTicks", "request": {"instruments": ["NSE:RELIANCE"]}}

@@ -9,16 +9,10 @@ import pytest
 from gateway.settings import GatewaySettings
 from tests.fixtures.everything import compile_everything, serve_everything
 from tests.integration.gateway.servicers import Api
+from tests.integration.gateway.waiting import until
 from tests.support.gateway import RunningGateway, blueprint_of, running_gateway
 
 TICKS = "/v1/ticks:stream?instruments=NSE:RELIANCE"
-
-
-async def until(condition, seconds: float = 10.0) -> None:
-    """Waits until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def lines(response: httpx.Response, count: int) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from server.market.chain_liquidity import best_level_liquidity
 from server.market.chain_messages import ChainMessages
 from server.market.records import ABSENT
-from tests.unit.market.test_chain_messages import RUPEE, live, rows
+from tests.unit.market.chain_rows import RUPEE, live, rows
 
 BOOK = ("bid_price", "bid_quantity", "ask_price", "ask_quantity")
 

@@ -14,7 +14,7 @@ from server.services.strike_distribution import StrikeDistributions
 from strikeline.v1 import option_distribution_pb2, option_pb2
 from strikeline.v1.strike_range_pb2 import StrikeRange
 from tests.support.chains import live_chain
-from tests.unit.services.test_option_chains import FAR, NEAR, NOON, SMILE, Board, Parts
+from tests.unit.services.chain_parts import FAR, NEAR, NOON, SMILE, Board, Parts
 
 NEVER_READ = cast(RecordedChains, None), cast(HistorySources, None)
 

@@ -15,8 +15,9 @@ from server.market.feeds.ticker.following import CREATED, REMOVED, Following, ev
 from server.market.feeds.ticker.inbox import Inbox
 from server.market.feeds.ticker.messages import Channel, Message, parse_object
 from server.market.feeds.ticker.outages import OutageLog
-from server.store.feed_runs import Outage, OutageReason
+from server.store.feed_runs import OutageReason
 from tests.support.feeds import make_calendar
+from tests.unit.feeds.ticker.ticker_ports import Publisher, Records
 
 SECOND = 10**9
 OPEN = 1_764_560_700 * SECOND
@@ -100,24 +101,6 @@ def test_a_market_without_calendar_is_never_in_session():
         assert admission.refusal(contract, OPEN) is Refusal.OUT_OF_SESSION
 
 
-class Publisher:
-    """Subscriptions and what was published of them."""
-
-    def __init__(self, *instruments: Instrument) -> None:
-        self.wanted = list(instruments)
-        self.events: list[tuple[object, object]] = []
-        self.away = False
-
-    async def instruments(self) -> list[Instrument]:
-        return self.wanted
-
-    async def publish(self, event: bytes) -> None:
-        if self.away:
-            raise Unavailable("away")
-        said = parse_object(event)
-        self.events.append((said["event_type"], said["instrument_token"]))
-
-
 async def test_the_publisher_is_told_of_each_change_once():
     publisher = Publisher(ROW)
     following = Following(publisher, publisher.publish, everything=False)
@@ -178,27 +161,6 @@ def test_events_that_say_nothing_are_refused(event: dict[str, object]):
     publisher = Publisher()
     with pytest.raises(ValueError, match=r"."):
         Following(publisher, publisher.publish, everything=True).hear(event)
-
-
-class Records:
-    """Runs and outages on record."""
-
-    def __init__(self, before: int | None = None) -> None:
-        self.before = before
-        self.away = False
-        self.outages: list[Outage] = []
-        self.progressed: list[tuple[int, bool]] = []
-
-    async def begin(self, run: str, source: str) -> int | None:
-        return self.before
-
-    async def progress(self, run: str, market_time: int, *, ended: bool = False) -> None:
-        if self.away:
-            raise Unavailable("away")
-        self.progressed.append((market_time, ended))
-
-    async def note(self, outage: Outage) -> None:
-        self.outages.append(outage)
 
 
 class Run:

@@ -29,7 +29,7 @@ from server.store.dead_letters import DeadLetter
 from strikeline.internal.v1 import log_pb2
 from tests.support.feeds import WriterParts, make_calendar
 from tests.support.ticker import OPEN_SECONDS, encoded, polled
-from tests.unit.feeds.ticker.test_parts import Publisher, Records
+from tests.unit.feeds.ticker.ticker_ports import Publisher, Records
 
 OPEN = OPEN_SECONDS * 10**9
 CLOSE = OPEN + 375 * 60 * 10**9
