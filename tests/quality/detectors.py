@@ -121,6 +121,23 @@ def module_state(source: Source) -> Iterator[str]:
             yield f"{source.at(inner.lineno)}: global {', '.join(inner.names)}"
 
 
+def _imported(node: ast.AST) -> list[str]:
+    """What an import statement names, with dots: modules, and whatever is taken from them."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module or ''}.{alias.name}" for alias in node.names]
+    return []
+
+
+def borrowed_tests(source: Source) -> Iterator[str]:
+    """Imports of test modules, or of single tests: what several modules need stands beside the tests."""
+    for node in ast.walk(source.tree):
+        names = (name for name in _imported(node) if name.startswith("tests."))
+        if any(part.startswith("test_") for name in names for part in name.split(".")):
+            yield f"{source.at(node.lineno)}: {ast.unparse(node)}: move what is shared into a module beside the tests"
+
+
 def _docstrings(tree: ast.Module) -> set[int]:
     """Identities of the constants that document something, bare strings after fields included."""
     return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}

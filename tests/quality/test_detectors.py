@@ -47,6 +47,26 @@ def test_prose_is_no_sql(text):
     assert not list(detectors.sql_strings(of(text)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from tests.streaming.test_bars import Bars",
+        "from tests.streaming import market, test_bars",
+        "import tests.streaming.test_bars as bars",
+        "def f():\n    from tests.streaming.test_bars import Bars",
+    ],
+)
+def test_an_import_of_a_test_module_is_found(text):
+    assert len(list(detectors.borrowed_tests(of(text)))) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["from tests.streaming.market import test", "import tests.streaming.market", "from google import test_pb2"]
+)
+def test_other_imports_borrow_no_tests(text):
+    assert not list(detectors.borrowed_tests(of(text)))
+
+
 def test_long_functions_and_files_are_found():
     body = "def f():\n" + "    x = 1\n" * 40
     assert list(detectors.long_functions(of(body)))

@@ -1,4 +1,4 @@
-"""The shape of the source: sizes, no shared state, SQL in one place, nothing twice."""
+"""The shape of the source: sizes, no shared state, SQL in one place, nothing twice, no module of tests imported."""
 
 from collections.abc import Callable, Iterable
 from itertools import chain
@@ -54,6 +54,10 @@ def test_sql_stands_in_the_store_only(programs):
         path.relative_to(detectors.PROJECT) for name in PROGRAMS for path in (detectors.PROJECT / name).rglob("*.sql")
     ]
     assert [str(path) for path in files if not str(path).startswith("server/store/")] == []
+
+
+def test_no_test_module_is_imported():
+    assert findings(detectors.borrowed_tests, detectors.sources("tests")) == ""
 
 
 def test_no_code_stands_twice(programs):
