@@ -28,7 +28,7 @@ def make_monitor(core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar], 
     """The parts, with the watch over open streams as a task of the role."""
     database, market, clock = core.database, LiveMarket(hub), SystemClock()
     master = InstrumentStore(database)
-    stored = StoredQuotes(BarStore(database), calendars)
+    stored = StoredQuotes(BarStore(database), calendars, hub.market_time)
     selections = MonitorSelections(
         hub.chains,
         ListedExpiries(ExpiryListingStore(database), time.monotonic),

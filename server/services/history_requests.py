@@ -17,7 +17,7 @@ from server.services.times import datetime_of
 from server.store.expiry_listings import Listing
 from server.store.instruments import ContractFilter, InstrumentStore
 from server.store.records import to_datetime
-from server.store.windows import EARLIEST, LATEST
+from server.store.windows import EARLIEST, LATEST, up_to
 from strikeline.v1 import moneyness_series_pb2
 from strikeline.v1 import option_history_pb2 as pb
 
@@ -50,8 +50,7 @@ class HistorySources:
 
     def span(self, request: TimeBounds, default: timedelta | None = None) -> Span:
         """The span that a request asks for; without start from the beginning, or from `default` before the end."""
-        now = self.market_time()
-        end = LATEST if now is None else now + INSTANT
+        end = up_to(self.market_time())
         if request.HasField("end_time"):
             end = min(datetime_of("end_time", request.end_time), LATEST)
         start = EARLIEST if default is None else end - default

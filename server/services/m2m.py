@@ -12,6 +12,7 @@ from server.rpc.call import Call
 from server.services.requests import SERIES_SIZE, page_size
 from server.services.times import datetime_of, timestamp_of
 from server.store.m2m import M2mCandle, M2mStore
+from server.store.records import to_datetime
 from strikeline.v1 import m2m_pb2
 from strikeline.v1.m2m_requests_pb2 import ListM2mCandlesRequest, ListM2mCandlesResponse, StreamM2mRequest
 
@@ -31,6 +32,7 @@ class MarkToMarket:
 
     async def candles(self, user: str, request: ListM2mCandlesRequest) -> ListM2mCandlesResponse:
         """A page of candles. Raises NotFound."""
+        now = self._hub.market_time()
         page = await self._store.list_candles(
             user,
             request.account,
@@ -39,6 +41,7 @@ class MarkToMarket:
             request.page_token,
             start=datetime_of("start_time", request.start_time) if request.HasField("start_time") else None,
             end=datetime_of("end_time", request.end_time) if request.HasField("end_time") else None,
+            market_time=to_datetime(now) if now else None,
         )
         return ListM2mCandlesResponse(candles=map(_candle, page.items), next_page_token=page.next_page_token)
 

@@ -46,7 +46,7 @@ class MarketDataService:
         self._hub = hub
         self._monitor = monitor
         self._quotes = QuoteEncoder(hub, _QUOTES)
-        self._stored = StoredQuotes(bars, calendars)
+        self._stored = StoredQuotes(bars, calendars, hub.market_time)
         self._as_of = (0, b"")
         self._instruments = instruments
         self._bars = bars

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from server.domain.calendar import MarketCalendar, calendar_of
@@ -14,6 +14,7 @@ from server.market.hub.quotes import Quote
 from server.services.converters_market import quote_message, quote_of_bars
 from server.store.bar_series import Bar, BarQuery
 from server.store.bars import BarStore
+from server.store.records import to_datetime
 from strikeline.v1 import quote_pb2
 
 KEPT = 20_000
@@ -61,11 +62,15 @@ class QuoteEncoder:
 
 
 class StoredQuotes:
-    """What stored minutes still tell of instruments without a tick in memory. `calendars` are by name."""
+    """What minutes that are stored up to market time still tell of instruments without a tick in memory.
 
-    def __init__(self, bars: BarStore, calendars: Mapping[str, MarketCalendar]) -> None:
+    `calendars` are by name. `market_time` is 0 when no feed ever ran.
+    """
+
+    def __init__(self, bars: BarStore, calendars: Mapping[str, MarketCalendar], market_time: Callable[[], int]) -> None:
         self._bars = bars
         self._calendars = calendars
+        self._market_time = market_time
 
     async def quote(self, key: str, instrument_id: int) -> quote_pb2.Quote:
         """The newest minute's close, stale; without any minute nothing but the key."""
@@ -78,7 +83,13 @@ class StoredQuotes:
         return None if bar is None else bar.close
 
     async def _newest(self, key: str, instrument_id: int) -> Bar | None:
-        query = BarQuery(instrument_id=instrument_id, timeframe=ONE_MINUTE, ascending=False)
+        now = self._market_time()
+        query = BarQuery(
+            instrument_id=instrument_id,
+            timeframe=ONE_MINUTE,
+            ascending=False,
+            market_time=to_datetime(now) if now else None,
+        )
         page = await self._bars.list_bars(query, self._calendars[calendar_of(key.partition(":")[0])], 1)
         return page.items[0] if page.items else None
 

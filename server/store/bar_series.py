@@ -24,6 +24,7 @@ from server.store.windows import (
 
 _SQL = Statements.of("bars")
 _DAY: Final = timedelta(days=1)
+_MINUTE: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class BarQuery:
-    """Bars of one instrument that begin in [start, end); None is unbounded.
+    """Bars of one instrument that begin in [start, end); without an end, of what there was up to market time.
 
-    `market_time` is the feed's: the bar that contains it is not closed. None when no feed runs.
+    `market_time` is the feed's: the bar that contains it is not closed. None when no feed ever ran: all bars.
     """
 
     instrument_id: int
@@ -83,7 +84,7 @@ class SeriesReader:
 
     async def _stored_timeframes(self, query: BarQuery) -> list[Timeframe]:
         """Recorded timeframes of the instrument that the asked one can be made of, longest first."""
-        candidates = [item.name for item in reversed(TIMEFRAMES) if _makes(item, query.timeframe)]
+        candidates = [item.name for item in recorded_parts(query.timeframe)]
         rows = await self._database.fetch(_SQL["stored_timeframes"], query.instrument_id, candidates)
         found = {row["timeframe"] for row in rows}
         return [Timeframe.parse(name) for name in candidates if name in found]
@@ -103,13 +104,13 @@ class SeriesReader:
         )
         if row is None or row["first"] is None:
             return []
-        return windows_between(query.timeframe, calendar, span, (row["first"], row["last"]))
+        windows = windows_between(query.timeframe, calendar, span, (row["first"], row["last"]))
+        return windows if query.end is not None else _known_by(query.market_time, row["last"], windows)
 
     async def _aggregate(self, query: BarQuery, windows: Sequence[Window], stored: Sequence[Timeframe]) -> list[Bar]:
         """All bars of the windows, ascending."""
         length = query.timeframe.length
-        rows = list(await self._fetch(f"from_{resolution(query.timeframe, windows)}m", query, windows))
-        bars = {row["open_time"]: bar_of(row) for row in rows}
+        bars = {row["open_time"]: bar_of(row) for row in await self._minutes(query, windows)}
         for timeframe in stored:
             given = windows if timeframe.intraday else whole_days(windows)
             for row in await self._fetch("from_stored", query, given, timeframe.name):
@@ -119,6 +120,17 @@ class SeriesReader:
             _open_if_current(bar, ends[bar.open_time] if length is None else bar.open_time + length, query.market_time)
             for _, bar in sorted(bars.items())
         ]
+
+    async def _minutes(self, query: BarQuery, windows: Sequence[Window]) -> list[Row]:
+        """What minutes make, from the longest pieces; a bar that is cut is made minute by minute."""
+        cut = {window.origin for window in windows if window.cut}
+        whole = [window for window in windows if window.origin not in cut]
+        rows: list[Row] = []
+        if whole:
+            rows += await self._fetch(f"from_{resolution(query.timeframe, whole)}m", query, whole)
+        if cut:
+            rows += await self._fetch("from_1m", query, [window for window in windows if window.origin in cut])
+        return rows
 
     async def _fetch(self, statement: str, query: BarQuery, windows: Sequence[Window], *more: object) -> Sequence[Row]:
         columns = ([getattr(window, name) for window in windows] for name in ("open", "close", "origin"))
@@ -130,10 +142,26 @@ def bar_of(row: Row) -> Bar:
     return Bar(**dict(row))
 
 
+def _known_by(market_time: datetime | None, last: datetime, windows: list[Window]) -> list[Window]:
+    """The windows without what comes behind the minute of market time, where anything does: an older run left it."""
+    if market_time is None:
+        return windows
+    end = market_time.replace(second=0, microsecond=0) + _MINUTE
+    if last < end:
+        return windows
+    known = (window for window in windows if window.open < end)
+    return [replace(window, close=end, cut=True) if end < window.close else window for window in known]
+
+
 def _open_if_current(bar: Bar, end: datetime, market_time: datetime | None) -> Bar:
     """A bar whose time still runs is not closed, even though all its minutes so far are."""
     runs = market_time is not None and bar.open_time <= market_time < end
     return replace(bar, closed=False) if runs else bar
+
+
+def recorded_parts(timeframe: Timeframe) -> list[Timeframe]:
+    """Lengths of recorded bars that bars of a timeframe can be made of, longest first."""
+    return [item for item in reversed(TIMEFRAMES) if _makes(item, timeframe)]
 
 
 def _makes(part: Timeframe, whole: Timeframe) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
 
 from server.domain.calendar import MarketCalendar
 from server.domain.timeframes import ONE_MINUTE, Timeframe
-from server.store.bar_series import Bar, BarQuery, SeriesReader, bar_of
+from server.store.bar_series import Bar, BarQuery, SeriesReader, bar_of, recorded_parts
 from server.store.database import Database, Row, Transaction
 from server.store.paging import Page, cut, decode_token, encode_token
 from server.store.records import (
@@ -27,6 +27,7 @@ from server.store.records import (
 )
 from server.store.rollups import mark_dirty
 from server.store.statements import Statements
+from server.store.windows import up_to
 
 __all__ = ["Bar", "BarQuery", "BarStore"]
 
@@ -58,6 +59,25 @@ class BarStore:
         """`STORED_BAR` rows of the instruments that begin in [start, end), by instrument and time: one query."""
         found = await self._database.fetch(
             _SQL["day"], list(instrument_ids), to_datetime(start_ns), to_datetime(end_ns)
+        )
+        return np.array([_stored(row) for row in found], STORED_BAR)
+
+    async def newest_before(self, bounds: Mapping[int, int], timeframe: Timeframe) -> Mapping[int, int]:
+        """By instrument, the newest time before its bound (nanoseconds) at which it has anything to make bars of."""
+        names = [part.name for part in recorded_parts(timeframe)]
+        found = await self._database.fetch(
+            _SQL["newest_before"], list(bounds), [to_datetime(bound) for bound in bounds.values()], names
+        )
+        times = {row["instrument_id"]: [time for time in (row["minute"], row["recorded"]) if time] for row in found}
+        return {number: to_nanoseconds(max(known)) for number, known in times.items() if known}
+
+    async def stretches(self, stretches: Sequence[tuple[int, int, int]]) -> Records:
+        """`STORED_BAR` rows of (instrument, start, end) stretches, nanoseconds: one query."""
+        found = await self._database.fetch(
+            _SQL["stretches"],
+            [instrument for instrument, _, _ in stretches],
+            [to_datetime(start) for _, start, _ in stretches],
+            [to_datetime(end) for _, _, end in stretches],
         )
         return np.array([_stored(row) for row in found], STORED_BAR)
 
@@ -107,12 +127,11 @@ class BarStore:
 
 
 _FIRST = datetime.fromisoformat("1990-01-01T00:00:00+00:00")
-_LAST = datetime.fromisoformat("2200-01-01T00:00:00+00:00")
 
 
 def _behind(query: BarQuery, position: int | None) -> tuple[datetime, datetime]:
     """The range [start, end) that is left behind a page's last bar."""
-    start, end = query.start or _FIRST, query.end or _LAST
+    start, end = query.start or _FIRST, query.end or up_to(query.market_time)
     if position is None:
         return start, end
     if query.ascending:

@@ -52,6 +52,26 @@ FROM bars_1m
 WHERE instrument_id = ANY ($1::integer[]) AND open_time >= $2 AND open_time < $3
 ORDER BY instrument_id, open_time;
 
+-- name: newest_before
+-- For each instrument ($1) the newest time before $2[n] at which it has a minute bar, and a recorded bar of one of the
+-- timeframes $3.
+SELECT number AS instrument_id,
+       (SELECT open_time FROM bars_1m WHERE instrument_id = number AND open_time < before
+        ORDER BY open_time DESC LIMIT 1) AS minute,
+       (SELECT max(open_time) FROM bars_stored
+        WHERE instrument_id = number AND timeframe = ANY ($3::text[]) AND open_time < before) AS recorded
+FROM unnest($1::integer[], $2::timestamptz[]) AS wanted (number, before);
+
+-- name: stretches
+-- The minute bars of each instrument ($1) in a stretch of its own, [$2[n], $3[n]).
+SELECT bar.*
+FROM unnest($1::integer[], $2::timestamptz[], $3::timestamptz[]) AS wanted (number, opens, closes)
+CROSS JOIN LATERAL (
+    SELECT instrument_id, open_time, open, high, low, close, open_interest, partial, closed, first_time, first_row,
+           last_time, last_row, cumulative_max, cumulative_before
+    FROM bars_1m
+    WHERE instrument_id = number AND open_time >= opens AND open_time < closes) AS bar;
+
 -- name: days_with_bars
 -- Which of the (instrument, day) pairs have a bar: an index probe for each.
 SELECT pair.position

@@ -15,10 +15,10 @@ from server.store.database import Database, Row, Transaction
 from server.store.paging import Page, cut, decode_token, encode_token
 from server.store.records import CANDLE, Records, to_datetime, to_datetimes, to_nanoseconds
 from server.store.statements import Statements
+from server.store.windows import up_to
 
 _SQL = Statements.of("m2m")
 _FIRST: Final = datetime.fromisoformat("1990-01-01T00:00:00+00:00")
-_LAST: Final = datetime.fromisoformat("2200-01-01T00:00:00+00:00")
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,16 @@ class M2mStore:
         *,
         start: datetime | None = None,
         end: datetime | None = None,
+        market_time: datetime | None = None,
         ascending: bool = True,
     ) -> Page[M2mCandle]:
-        """Candles that begin in [start, end), in order of time. Raises NotFound for a strategy not the user's."""
+        """Candles that begin in [start, end), in order of time; without an end up to market time, None: all.
+
+        Raises NotFound for a strategy not the user's.
+        """
         query = (account, strategy, start, end, ascending)
         after = decode_token(query, page_token, int)
-        first, last = start or _FIRST, end or _LAST
+        first, last = start or _FIRST, end or up_to(market_time)
         if after and ascending:
             first = to_datetime(int(after[0] or 0) + 1_000)
         elif after:

@@ -17,15 +17,22 @@ LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 """Nothing recorded lies outside; times around these can still be moved by a period and be told in nanoseconds."""
 _SESSIONS_AT_ONCE: Final = 400
 _DAY: Final = timedelta(days=1)
+_INSTANT: Final = timedelta(microseconds=1)
+
+
+def up_to(market_time: datetime | None) -> datetime:
+    """Where a series without end ends: what begins at market time is the last of it. None: no feed ever ran."""
+    return LATEST if market_time is None else min(market_time + _INSTANT, LATEST)
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of time [open, close) whose pieces go into buckets from `origin`."""
+    """A stretch of time [open, close) whose pieces go into buckets from `origin`. `cut`: it ends within a bucket."""
 
     open: datetime
     close: datetime
     origin: datetime
+    cut: bool = False
 
 
 def windows_between(

@@ -79,7 +79,7 @@ def replica_of(store: MonitorSessionStore, api_db: Database, clock: VirtualClock
             LiveMarket(hub),
             master,
             UnvaluedChains(master, Assumptions(rate=0.065, dividend_yield=0.0, freshness=0)),
-            NewestPrices(hub, StoredQuotes(BarStore(api_db), {})),
+            NewestPrices(hub, StoredQuotes(BarStore(api_db), {}, hub.market_time)),
             clock,
         )
         return Replica(hub, watch, MonitorSessions(SessionParts(store, watch, selections, master, hub, limit=10)))

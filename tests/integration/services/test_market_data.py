@@ -145,6 +145,28 @@ async def test_bars_come_in_pages_and_in_order(api, worker_db, instruments):
     assert (first.bars[1].close, first.bars[1].volume, first.bars[1].closed) == (2901.5, 10, True)
 
 
+async def test_bars_without_an_end_end_at_market_time(api, feed, worker_db, instruments):
+    await store_bars(worker_db, *(stored(instruments[1], minute, "2900") for minute in range(5)))
+    await feed.tick(instruments[0], OPEN + 2 * MINUTE, "24500")
+    await heard(api, OPEN + 2 * MINUTE)
+
+    request = pb.ListBarsRequest(instrument="NSE:RELIANCE", timeframe="1min")
+    answer = (await api.call(BARS, request, token=api.token())).message
+
+    times = [bar.open_time.ToNanoseconds() for bar in answer.bars]
+    assert times == [OPEN + minute * MINUTE for minute in range(3)]
+
+
+async def test_a_quote_of_a_stored_minute_is_of_one_up_to_market_time(api, feed, worker_db, instruments):
+    await store_bars(worker_db, *(stored(instruments[1], minute, f"290{minute}") for minute in range(5)))
+    await feed.tick(instruments[0], OPEN + 2 * MINUTE, "24500")
+    await heard(api, OPEN + 2 * MINUTE)
+
+    answer = await api.call(QUOTES, pb.BatchGetQuotesRequest(instruments=["NSE:RELIANCE"]), token=api.token())
+
+    assert answer.message.quotes[0].last_price == 2902
+
+
 async def test_larger_bars_are_made_of_minutes(api, worker_db, instruments):
     await store_bars(worker_db, *(stored(instruments[1], minute, f"29{minute:02d}.5") for minute in range(5)))
 

@@ -192,6 +192,20 @@ async def test_the_bar_that_market_time_is_in_is_open(series: Series):
     assert [item.closed for item in bars] == [True, True, True, False]
 
 
+@pytest.mark.parametrize("moment", ["2024-10-28T11:07:30", "2024-11-01T18:20:00", "2024-11-03T12:00:00"])
+@pytest.mark.parametrize("name", ALL)
+async def test_without_an_end_a_series_knows_nothing_behind_market_time(series: Series, name: str, moment: str):
+    bars = await series.all(name, market_time=utc(moment))
+    known = ROWS[ROWS["open_time"] <= nanoseconds(moment)]
+    assert plain(bars) == expected(name, series.calendar, known)
+
+
+@pytest.mark.parametrize("name", ["1min", "15min", "1day"])
+async def test_an_end_behind_market_time_is_taken_at_its_word(series: Series, name: str):
+    bars = await series.all(name, market_time=utc("2024-10-28T11:07:30"), end=utc("2024-11-05T00:00:00"))
+    assert plain(bars) == expected(name, series.calendar)
+
+
 async def test_recorded_bars_fill_what_minutes_lack(store: BarStore, calendar: MarketCalendar, worker_db: Database):
     rows = np.zeros(2, LARGER_BAR)
     rows["instrument"] = 2

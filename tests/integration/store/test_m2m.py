@@ -95,6 +95,16 @@ async def test_a_range_has_its_start_and_not_its_end(
     assert [int(item.close * 10_000) for item in page.items] == [1, 2]
 
 
+@pytest.mark.parametrize(("end", "want"), [(None, [0, 1, 2]), ("2025-11-10T09:19:00", [0, 1, 2, 3])])
+async def test_without_an_end_candles_end_at_market_time(
+    worker_db: Database, worker: M2mStore, reader: M2mStore, strategy: Strategy, end: str | None, want: list[int]
+):
+    await merge(worker_db, worker, *(candle(strategy.number, (n, n, n, n), minute=n) for n in range(5)))
+    span = {"end": utc(end) if end else None, "market_time": utc("2025-11-10T09:17:00")}
+    page = await reader.list_candles("asha", "asha-1", strategy.strategy, 100, **span)
+    assert [int(item.close * 10_000) for item in page.items] == want
+
+
 async def test_candles_of_a_foreign_strategy_are_not_found(reader: M2mStore, strategy: Strategy):
     with pytest.raises(NotFound):
         await reader.list_candles("ravi", "asha-1", strategy.strategy, 10)
