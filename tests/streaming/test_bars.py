@@ -6,10 +6,9 @@ from functools import partial
 import pytest
 
 from server.domain.errors import InvalidArgument
-from server.domain.timeframes import Timeframe
 from server.store.bars import BarStore
 from strikeline.v1 import stream_pb2
-from tests.streaming.bar_clients import Bars, batches, client_of, shown
+from tests.streaming.bar_market import Bars, batches, client_of, shown
 from tests.streaming.conftest import AT_ONCE
 from tests.streaming.market import OPEN
 from tests.support.clock import turn
@@ -134,14 +133,6 @@ async def test_bars_resume_behind_a_token(hub, bars):
     assert batches(resumed) == [(0, 100, 102, 99, 102, 20, False), (0, 100, 103, 99, 103, 30, False)]
 
 
-async def store_minute(worker_db, bars, minute, prices):
-    """As the worker does, soon after it has published the minute."""
-    volumes = {"cumulative_max": 10 * (minute + 1), "cumulative_before": 10 * minute}
-    async with worker_db.transaction() as transaction:
-        row = bar(bars.instrument.instrument_id, OPEN + minute * MINUTE, prices, **volumes)
-        await BarStore(worker_db).merge_bars(transaction, row)
-
-
 @pytest.mark.parametrize("timeframe", ["1min", "3min", "5min"])
 @pytest.mark.parametrize("closed_only", [False, True])
 async def test_bars_that_are_long_over_are_told_again_behind_any_token(hub, bars, worker_db, timeframe, closed_only):
@@ -153,10 +144,8 @@ async def test_bars_that_are_long_over_are_told_again_behind_any_token(hub, bars
             await bars.publish(bars.row(minute, (100, 101, 99, 100)))
             bars.market.time = OPEN + (minute + 1) * MINUTE
             await bars.publish(bars.row(minute, prices, closed=True))
-            await store_minute(worker_db, bars, minute, prices)
-        topic = hub.intake.bars(Timeframe.parse(timeframe), closed_only=closed_only)
-        await topic.channel.reached((bars.market.last_id,))
-        await turn()
+            await bars.store(worker_db, minute, prices)
+        await bars.settled(hub, timeframe, closed_only=closed_only)
         whole = list(client.messages)
         for message in whole[1:]:
             behind = [row for later in whole[message.sequence :] for row in later.batch.bars]

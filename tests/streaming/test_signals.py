@@ -299,6 +299,41 @@ async def test_a_resumed_stream_closes_what_market_time_closed_meanwhile(hub, fu
     assert batches(resumed) == [(0, 1_000, 1_000, "UNSPECIFIED", True)]
 
 
+@pytest.mark.parametrize("closed_only", [False, True])
+async def test_a_contract_that_has_not_traded_for_long_has_the_signal_of_its_last_whole_bar(
+    hub, futures, worker_db, closed_only
+):
+    for minute, interest in ((0, 1_000), (14, 1_010), (16, 1_030), (28, ABSENT), (29, ABSENT)):
+        await futures.publish(futures.row(minute, 1_000 + minute, interest, closed=True))
+        await store_minute(worker_db, futures, OPEN + minute * MINUTE, 1_000 + minute, interest, 10 * minute)
+    futures.market.time = OPEN + 85 * MINUTE
+    await futures.publish()
+    await futures.settled(hub)
+
+    async with client_of(hub, futures, "15min", closed_only=closed_only) as client:
+        await client.take(2)
+
+    assert snapshot(client) == [(15, 1_029, 1_030, "LONG_BUILDUP", True)]
+    assert client.messages[1].snapshot.signals[0].volume == 30
+
+
+async def test_a_late_tick_for_an_earlier_bar_changes_the_signal_of_the_whole_bar(hub, futures, worker_db):
+    for minute, interest in ((0, 1_000), (15, 1_020), (29, ABSENT), (45, 1_050)):
+        await store_minute(worker_db, futures, OPEN + minute * MINUTE, 1_000 + minute, interest, 10 * minute)
+    futures.market.time = OPEN + 85 * MINUTE
+    await futures.publish()
+    async with client_of(hub, futures, "15min") as client:
+        client.read()
+        await client.started()
+        await futures.publish(futures.row(20, 900, ABSENT, closed=True))
+        await futures.settled(hub, "15min")
+
+    assert batches(client) == [
+        (15, 1_029, 1_020, "LONG_BUILDUP", True),
+        (45, 1_045, 1_050, "LONG_BUILDUP", True),
+    ]
+
+
 async def test_slow_client_gets_the_latest_state_of_each_bar(make, futures):
     async with make(subscriber_queue_events=3) as hub, client_of(hub, futures) as client:
         await client.take(2)

@@ -9,7 +9,7 @@ from server.market.hub.redis_streams import SlotLog
 from server.market.records import TICK
 from server.store.market_log import MarketLog, OutputLog
 from strikeline.internal.v1 import log_pb2
-from tests.streaming.bar_clients import Bars, batches, client_of
+from tests.streaming.bar_market import Bars, batches, client_of
 from tests.streaming.checkers import violations_of
 from tests.streaming.conftest import AT_ONCE, settled, ticks
 from tests.streaming.market import happened

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 import numpy as np
 
 from server.domain.timeframes import MINUTE_NS
-from server.market.hub.bar_series import BarSeries, History, Past, minutes_of, rows_of
+from server.market.hub.bar_series import BarSeries, minutes_of, rows_of
 from server.market.hub.board import Board
 from server.market.hub.channel import Channel, Frame
-from server.market.hub.folding import BarRow, Folder
+from server.market.hub.folding import BarRow
 from server.market.hub.items import ItemSet
 from server.market.hub.journal import Events, Integers, Moment
 from server.market.hub.position import EntryId, Position, replace
@@ -51,8 +51,7 @@ class BarsTopic:
         slots: Sequence[Stream],
         channel: Channel,
         board: Board,
-        folder: Folder,
-        history: History,
+        series: BarSeries,
         key: Callable[[int], str],
         *,
         closed_only: bool,
@@ -60,11 +59,18 @@ class BarsTopic:
         self.channel = channel
         self._slots = slots
         self._board = board
-        self._series = BarSeries(folder)
-        self._folder = folder
-        self._history = history
+        self._series = series
+        self._folder = series.folder
         self._key = key
         self._closed_only = closed_only
+
+    def knows(self, run: str) -> bool:
+        """The run's entries can be taken in."""
+        return self._series.knows(run)
+
+    async def begin(self, run: str, market_time: int) -> None:
+        """Before the first entry of a run, at that market time."""
+        await self._series.begin(run, market_time)
 
     def apply(self, slot: int, place: EntryId, entry: log_pb2.BarsEntry) -> None:
         """Takes in an entry of one slot; the board has it already."""
@@ -76,9 +82,7 @@ class BarsTopic:
     def retain(self, items: ItemSet) -> None:
         """From now on the instruments' minutes are folded, beginning with the two latest."""
         for instrument in items.numbers.tolist():
-            if self._folder.retain(instrument):
-                run, rows = self._board.latest(instrument)
-                self._folder.apply(run, self.channel.head.market_time, rows)
+            self._series.retain(instrument, *self._board.latest(instrument))
 
     def release(self, items: ItemSet) -> None:
         """Takes back one `retain`."""
@@ -86,13 +90,8 @@ class BarsTopic:
             self._folder.release(instrument)
 
     async def prepare(self, items: ItemSet) -> None:
-        """Reads what was stored of the present bars before the instruments were retained."""
-        now = self.channel.head.market_time
-        if not now or not len(items.numbers):
-            return
-        for row in await self._history.pieces(items.numbers.tolist(), now, self._folder.timeframe.name):
-            self._folder.complete(row)
-        self._folder.close_all(now)
+        """Reads what was stored of the newest bars before the instruments were retained."""
+        await self._series.fill(items.numbers.tolist())
 
     def snapshot(self, items: ItemSet) -> list[bytes]:
         """The newest bar of each instrument that has one."""
@@ -108,11 +107,15 @@ class BarsTopic:
         """The bars between two positions, slot by slot: an instrument belongs to one slot."""
         position = after
         for slot, stream in enumerate(self._slots):
-            series = await Past(self._history, self._folder).series(stream, after[slot], items)
+            series = await self._series.at(stream, after[slot], items)
             async for page in pages(stream, after[slot], until[slot]):
                 entries = [log_pb2.BarsEntry.FromString(payloads[0]) for _, payloads in page]
-                changed = (series.apply(entry, minutes_of(entry, items)) for entry in entries)
-                chunks = [self._encoded(row) for rows in changed for row in self._chosen(rows)]
+                chunks: list[bytes] = []
+                for entry in entries:
+                    if not series.knows(entry.run):
+                        await series.begin(entry.run, entry.market_time)
+                    rows = series.apply(entry, minutes_of(entry, items))
+                    chunks += [self._encoded(row) for row in self._chosen(rows)]
                 position = replace(position, slot, page[-1][0])
                 if chunks:
                     moment = Moment.of(-1, position, entries[-1].market_time)

@@ -28,6 +28,7 @@ class FeedState(Enum):
 
 @dataclass(slots=True)
 class _Run:
+    name: str
     source: str
     market_time: int
     heard: float
@@ -66,6 +67,10 @@ class FeedWatch:
         run = self._present
         return run.market_time if run else 0
 
+    def present(self, newest: str) -> str:
+        """The run that market time is of; `newest` while that one has not been heard of here."""
+        return self._present.name if self._present is not None and newest in self._runs else newest
+
     @property
     def source(self) -> str:
         """Which feed the latest run is of, such as `synthetic`; empty before the first."""
@@ -97,7 +102,9 @@ class FeedWatch:
     def restore(self, runs: Runs) -> None:
         """Takes over runs of a checkpoint. One that lives has the usual time to show it."""
         for run in runs:
-            self._runs[run.name] = _Run(run.source, run.market_time, self._clock.monotonic(), ended=not run.live)
+            self._runs[run.name] = _Run(
+                run.name, run.source, run.market_time, self._clock.monotonic(), ended=not run.live
+            )
         for known in self._runs.values():
             self._locate(known)
 
@@ -140,7 +147,7 @@ class FeedWatch:
     def _start(self, entry: log_pb2.LogEntry) -> _Run:
         for name in [name for name, run in self._runs.items() if run.ended or run.source == entry.source]:
             del self._runs[name]
-        run = self._runs[entry.run] = _Run(entry.source, entry.market_time, self._clock.monotonic())
+        run = self._runs[entry.run] = _Run(entry.run, entry.source, entry.market_time, self._clock.monotonic())
         return run
 
     def _age(self, entry: log_pb2.LogEntry) -> float:

@@ -116,7 +116,11 @@ class Series:
 
 
 class Folder:
-    """Folds minute bars into bars of one timeframe, for retained instruments only."""
+    """Folds minute bars into bars of one timeframe, for retained instruments only.
+
+    Its two newest bars of an instrument are whole when what was stored of them is filled in (`complete`): what comes
+    then is either of one of the two, or the first minute of its bar.
+    """
 
     def __init__(self, timeframe: Timeframe, calendar_of: Callable[[int], MarketCalendar]) -> None:
         self.timeframe = timeframe
@@ -147,12 +151,47 @@ class Folder:
         buckets = (bucket for bucket in (series.previous, series.current) if bucket is not None)
         return [bucket.minutes[start] for bucket in buckets for start in sorted(bucket.minutes)]
 
-    def complete(self, piece: BarRow) -> None:
-        """Fills in a minute that was stored before its instrument was retained; one that came since is newer."""
-        series = self._series[piece.instrument]
+    def retains(self, instrument: int) -> bool:
+        """The instrument is needed."""
+        return instrument in self._series
+
+    @property
+    def instruments(self) -> list[int]:
+        """The retained instruments."""
+        return list(self._series)
+
+    def complete(self, piece: BarRow, market_time: int) -> None:
+        """Fills in a stored minute of an instrument that may be retained, without telling anybody.
+
+        A minute that came since is newer.
+        """
+        series = self._series.get(piece.instrument)
+        if series is None:
+            return
+        current, previous = series.current, series.previous
         bucket = self._bucket(series, piece)
-        if bucket is not None:
-            bucket.minutes.setdefault(piece.open_time, piece)
+        if bucket is None:
+            return
+        if series.current is not current and current is not None:
+            current.closed = True
+        is_new = bucket is not current and bucket is not previous
+        is_last = piece.closed and piece.open_time + MINUTE_NS >= bucket.end and piece.open_time not in bucket.minutes
+        bucket.closed = bucket.closed or is_last or (is_new and market_time >= bucket.end)
+        bucket.minutes.setdefault(piece.open_time, piece)
+
+    def begin(self, run: str, market_time: int) -> None:
+        """A run begins: nothing is left of what comes after its market time, and the bar that holds that runs again."""
+        for series in self._series.values():
+            series.run = run
+            current = series.current
+            if current is not None and max(current.minutes) > market_time:
+                series.current = series.previous = None
+            elif current is not None:
+                current.closed = current.closed and market_time >= current.end
+
+    def follow(self, instrument: int, run: str) -> None:
+        """Market time of that run closes the bars of a retained instrument."""
+        self._series[instrument].run = run
 
     def empty(self) -> Folder:
         """Another one of the same timeframe that knows nothing."""
@@ -199,12 +238,6 @@ class Folder:
                 bucket.closed = True
                 closed.append(bucket.row())
         return closed
-
-    def close_all(self, market_time: int) -> None:
-        """Marks the bars that are over by market time, without telling anybody."""
-        for series in self._series.values():
-            if series.current is not None:
-                series.current.closed = series.current.closed or market_time >= series.current.end
 
     def _bucket(self, series: Series, row: BarRow) -> Bucket | None:
         for bucket in (series.current, series.previous):

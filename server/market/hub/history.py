@@ -1,9 +1,9 @@
-"""Reads from the database what larger bars consist of that began before anybody asked for them."""
+"""Reads from the database what the newest bars consist of that began before anybody asked for them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from server.domain.calendar import MarketCalendar, Session, exchange_date
 from server.domain.timeframes import MINUTE_NS, Timeframe
@@ -14,27 +14,44 @@ from server.store.records import STORED_BAR, Records, from_double, from_nullable
 
 _DAYS_OF_A_PERIOD = 31
 _DAY = Timeframe.parse("1day")
+_INSTANT = 1_000
+"""The shortest time that the database knows, nanoseconds."""
+_AT_ONCE = 100
+"""Instruments of one query: more minutes at once would keep the process from anything else for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Where a bar lies that has something stored, [start, end). `day`: open of the last day with anything.
+
+    `before` is a bound that only older bars come before.
+    """
+
+    instrument: int
+    start: int
+    day: int
+    end: int
+    before: int
 
 
 class BarHistory:
-    """Pieces of open bars, from stored minutes of the present day and stored days before it."""
+    """Pieces of the newest bars, from stored minutes of their last day and stored days before it."""
 
     def __init__(self, bars: BarStore, calendar_of: Callable[[int], MarketCalendar]) -> None:
         self._bars = bars
         self._calendar_of = calendar_of
 
     async def pieces(self, instruments: Sequence[int], market_time: int, timeframe: str) -> list[BarRow]:
-        """See bars.History."""
-        spans: dict[tuple[int, int], list[int]] = {}
-        for instrument in instruments:
-            span = self._span(instrument, market_time, Timeframe.parse(timeframe))
-            if span is not None:
-                spans.setdefault(span, []).append(instrument)
+        """See bar_series.History."""
         rows: list[BarRow] = []
-        for (start, day), members in spans.items():
-            for instrument in members if start < day else ():
-                rows += await self._days(instrument, start, day)
-            rows += minutes_of(await self._bars.day_bars(members, max(start, day), market_time + 1))
+        for place in range(0, len(instruments), _AT_ONCE):
+            bounds = dict.fromkeys(instruments[place : place + _AT_ONCE], market_time + _INSTANT)
+            for _ in ("the newest bar", "the one before it"):
+                stretches = await self._newest(bounds, Timeframe.parse(timeframe))
+                if not stretches:
+                    break
+                rows += await self._pieces(stretches, Timeframe.parse(timeframe))
+                bounds = {stretch.instrument: stretch.before for stretch in stretches}
         return rows
 
     async def before(self, instrument: int, instant: int, timeframe: str, count: int) -> list[BarRow]:
@@ -49,22 +66,41 @@ class BarHistory:
         page = await self._bars.list_bars(query, self._calendar_of(instrument), count)
         return [_stored_bar(instrument, bar) for bar in page.items]
 
-    async def _days(self, instrument: int, start: int, end: int) -> list[BarRow]:
+    async def _newest(self, bounds: Mapping[int, int], timeframe: Timeframe) -> list[_Stretch]:
+        """The newest bar of each instrument before its bound."""
+        times = await self._bars.newest_before(bounds, timeframe)
+        found = (self._stretch(number, time, bounds[number], timeframe) for number, time in times.items())
+        return [stretch for stretch in found if stretch is not None]
+
+    def _stretch(self, instrument: int, time: int, bound: int, timeframe: Timeframe) -> _Stretch | None:
+        calendar = self._calendar_of(instrument)
+        session = _session_of(calendar, time)
+        if session is None:
+            return None
+        minute = min(max(time, session.open_ns), session.close_ns - MINUTE_NS)
+        start, end = bucket_bounds(timeframe, minute, calendar)
+        day = calendar.session_on(session.date)[0].open_ns
+        before = timeframe.bucket_start(minute, session.open_ns)
+        return _Stretch(instrument, start, max(start, day), min(end, bound), before)
+
+    async def _pieces(self, stretches: Sequence[_Stretch], timeframe: Timeframe) -> list[BarRow]:
+        """Minutes of the last day, and days before it; where there are no minutes, what was recorded."""
+        minutes = await self._bars.stretches([(it.instrument, it.day, it.end) for it in stretches])
+        rows, known = minutes_of(minutes), set(minutes["instrument"].tolist())
+        for stretch in stretches:
+            if stretch.instrument not in known:
+                length = timeframe if timeframe.intraday else _DAY
+                rows += await self._between(stretch.instrument, length, stretch.start, stretch.end)
+            elif stretch.start < stretch.day:
+                rows += await self._between(stretch.instrument, _DAY, stretch.start, stretch.day)
+        return rows
+
+    async def _between(self, instrument: int, length: Timeframe, start: int, end: int) -> list[BarRow]:
         query = BarQuery(
-            instrument_id=instrument, timeframe=_DAY, start=to_datetime(start), end=to_datetime(end), market_time=None
+            instrument_id=instrument, timeframe=length, start=to_datetime(start), end=to_datetime(end), market_time=None
         )
         page = await self._bars.list_bars(query, self._calendar_of(instrument), _DAYS_OF_A_PERIOD)
         return [_stored_bar(instrument, bar) for bar in page.items]
-
-    def _span(self, instrument: int, market_time: int, timeframe: Timeframe) -> tuple[int, int] | None:
-        """Start of the bar at market time, and the open of its day; None when the market has not traded yet."""
-        calendar = self._calendar_of(instrument)
-        session = _session_before(calendar, market_time)
-        if session is None:
-            return None
-        minute = min(market_time, session.close_ns - MINUTE_NS)
-        start, _ = bucket_bounds(timeframe, minute, calendar)
-        return start, calendar.session_on(session.date)[0].open_ns
 
 
 def minutes_of(stored: Records) -> list[BarRow]:
@@ -95,12 +131,8 @@ def _stored_bar(instrument: int, bar: Bar) -> BarRow:
     )
 
 
-def _session_before(calendar: MarketCalendar, instant: int) -> Session | None:
-    """The session at an instant, or the last one before it within ten days."""
-    day = exchange_date(instant)
-    for _ in range(10):
-        begun = [session for session in calendar.session_on(day) if session.open_ns <= instant]
-        if begun:
-            return begun[-1]
-        day -= timedelta(days=1)
-    return None
+def _session_of(calendar: MarketCalendar, time: int) -> Session | None:
+    """The session that a stored bar is of: sources stamp bars of a day with midnight or with its open."""
+    sessions = calendar.session_on(exchange_date(time))
+    begun = [session for session in sessions if session.open_ns <= time]
+    return begun[-1] if begun else next(iter(sessions), None)

@@ -12,6 +12,7 @@ from server.domain.calendar import MarketCalendar, calendar_of
 from server.domain.timeframes import Timeframe
 from server.market.book import Book
 from server.market.clock import Clock
+from server.market.hub.bar_series import BarClock, BarSeries
 from server.market.hub.bars import BarsTopic
 from server.market.hub.board import Board
 from server.market.hub.chain_intake import ChainIntake, ChainSources, MainLog, SlotState
@@ -103,6 +104,7 @@ class Intake:
         self._depths: dict[bool, DepthTopic] = {}
         self._signals: dict[tuple[str, bool], SignalsTopic] = {}
         self._bars_head: tuple[Position, int] = ((ORIGIN,) * len(logs.bars), 0)
+        self._bars_clock = BarClock(self.watch.present)
 
     async def prepared(self) -> dict[str, Reader]:
         """Reads the state and everything that the streams hold now; a Redis that is away is read later."""
@@ -121,6 +123,7 @@ class Intake:
         for channel in self.channels():
             channel.append(channel.head.position, channel.head.market_time or self.watch.market_time, None)
         self._bars_head = (self._bars_head[0], self._bars_head[1] or self.watch.market_time)
+        self._bars_clock.begin = self.watch.market_time
         return readers
 
     def _readers(self, place: EntryId, chain_places: Sequence[EntryId]) -> dict[str, Reader]:
@@ -171,6 +174,8 @@ class Intake:
 
     async def _bars_entry(self, slot: int, place: EntryId, payloads: tuple[bytes, ...]) -> None:
         entry = log_pb2.BarsEntry.FromString(payloads[0])
+        self._bars_clock.hear(entry.run, entry.market_time)
+        await self._begin(entry)
         self._board.apply(entry.run, np.frombuffer(entry.bars, BAR))
         self._bars_moved(slot, place, market_time=entry.market_time)
         for topic in self._topics_of_bars():
@@ -181,6 +186,14 @@ class Intake:
                 )
         if entry.session_ended:
             self._wake()
+
+    async def _begin(self, entry: log_pb2.BarsEntry) -> None:
+        """Nothing is taken in of the entry while what it begins with cannot be read."""
+        begun: list[BarsTopic | SignalsTopic] = []
+        while fresh := [it for it in self._topics_of_bars() if it not in begun and not it.knows(entry.run)]:
+            for topic in fresh:
+                await topic.begin(entry.run, entry.market_time)
+                begun.append(topic)
 
     def _bars_moved(self, slot: int, place: EntryId, *, market_time: int) -> None:
         position, known = self._bars_head
@@ -205,12 +218,10 @@ class Intake:
             channel = self._channel(len(self._logs.bars))
             position, market_time = self._bars_head
             channel.append(position, market_time, None)
-            folder = Folder(timeframe, self._calendar_of)
-            history = BarHistory(self._stores.bars, self._calendar_of)
+            series = self._bar_series(timeframe, BarHistory(self._stores.bars, self._calendar_of))
             topic = self._bars[(timeframe.name, closed_only)] = BarsTopic(
-                self._logs.bars, channel, self._board, folder, history, self.directory.key,
-                closed_only=closed_only,
-            )  # fmt: skip
+                self._logs.bars, channel, self._board, series, self.directory.key, closed_only=closed_only
+            )
         return topic
 
     def signals(self, timeframe: Timeframe, *, closed_only: bool) -> SignalsTopic:
@@ -223,9 +234,12 @@ class Intake:
             history = BarHistory(self._stores.bars, self._calendar_of)
             sources = SignalSources(self._logs.bars, self._board, history, self.directory.instrument)
             topic = self._signals[(timeframe.name, closed_only)] = SignalsTopic(
-                sources, channel, Folder(timeframe, self._calendar_of), closed_only=closed_only
+                sources, channel, self._bar_series(timeframe, history), closed_only=closed_only
             )
         return topic
+
+    def _bar_series(self, timeframe: Timeframe, history: BarHistory) -> BarSeries:
+        return BarSeries(Folder(timeframe, self._calendar_of), history, self._bars_clock)
 
     def _topics_of_bars(self) -> list[BarsTopic | SignalsTopic]:
         return [*self._bars.values(), *self._signals.values()]

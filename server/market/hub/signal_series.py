@@ -58,9 +58,9 @@ class SignalSeries:
     """Compares each bar of retained contracts with its predecessor, as the bars change."""
 
     def __init__(self, bars: BarSeries, *, closed_only: bool) -> None:
+        self.bars = bars
         self.folder = bars.folder
         self.tape = Tape()
-        self._bars = bars
         self._closed_only = closed_only
         self._runs: dict[int, str] = {}
 
@@ -68,10 +68,16 @@ class SignalSeries:
         """Takes in an entry with its minutes of retained contracts. -> the bars whose signal it changed, in order."""
         for row in minutes:
             self._follow(entry.run, row)
-        changed = self._bars.apply(entry, minutes)
+        changed = self.bars.apply(entry, minutes)
         for row in changed:
             self.tape.note(row)
         return [row for row in _with_followers(changed, self.folder) if row.closed or not self._closed_only]
+
+    def begin(self, run: str) -> None:
+        """Bars are as they were when a run began, and what is known of their ends must be read again."""
+        for instrument in self.folder.instruments:
+            self.tape.forget(instrument)
+            self._runs[instrument] = run
 
     def note_known(self, instrument: int) -> None:
         """The folder has learnt of a retained contract's bars by itself."""

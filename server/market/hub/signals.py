@@ -10,10 +10,10 @@ import numpy as np
 
 from server.domain.instruments import Instrument
 from server.domain.timeframes import MINUTE_NS
-from server.market.hub.bar_series import BarSeries, History, Past, minutes_of, rows_of
+from server.market.hub.bar_series import BarSeries, History, minutes_of, rows_of
 from server.market.hub.board import Board
 from server.market.hub.channel import Channel, Frame
-from server.market.hub.folding import BarRow, Folder
+from server.market.hub.folding import BarRow
 from server.market.hub.items import ItemSet
 from server.market.hub.journal import Events, Integers, Moment
 from server.market.hub.position import EntryId, Position, replace
@@ -54,11 +54,19 @@ class SignalsTopic:
 
     layout = EnvelopeLayout.of(futures_requests_pb2.StreamPositionSignalsResponse.DESCRIPTOR)
 
-    def __init__(self, sources: SignalSources, channel: Channel, folder: Folder, *, closed_only: bool) -> None:
+    def __init__(self, sources: SignalSources, channel: Channel, series: BarSeries, *, closed_only: bool) -> None:
         self.channel = channel
         self._sources = sources
         self._closed_only = closed_only
-        self._series = SignalSeries(BarSeries(folder), closed_only=closed_only)
+        self._series = SignalSeries(series, closed_only=closed_only)
+
+    def knows(self, run: str) -> bool:
+        """The run's entries can be taken in."""
+        return self._series.bars.knows(run)
+
+    async def begin(self, run: str, market_time: int) -> None:
+        """Before the first entry of a run, at that market time."""
+        await self._begin(self._series, run, market_time)
 
     def apply(self, slot: int, place: EntryId, entry: log_pb2.BarsEntry) -> None:
         """Takes in an entry of one slot; the board has it already."""
@@ -70,9 +78,7 @@ class SignalsTopic:
     def retain(self, items: ItemSet) -> None:
         """From now on the contracts' minutes are folded, beginning with the two latest."""
         for instrument in items.numbers.tolist():
-            if self._series.folder.retain(instrument):
-                run, rows = self._sources.board.latest(instrument)
-                self._series.folder.apply(run, self.channel.head.market_time, rows)
+            if self._series.bars.retain(instrument, *self._sources.board.latest(instrument)):
                 self._series.note_known(instrument)
 
     def release(self, items: ItemSet) -> None:
@@ -83,14 +89,9 @@ class SignalsTopic:
 
     async def prepare(self, items: ItemSet) -> None:
         """Reads what was stored of the present bars and of those before them."""
-        now, numbers, folder = self.channel.head.market_time, items.numbers.tolist(), self._series.folder
-        if not now or not numbers:
-            return
-        for piece in await self._sources.history.pieces(numbers, now, folder.timeframe.name):
-            folder.complete(piece)
-            self._series.note_known(piece.instrument)
-        folder.close_all(now)
-        await self._read_earlier(self._series, numbers, now)
+        numbers = items.numbers.tolist()
+        await self._series.bars.fill(numbers)
+        await self._read_earlier(self._series, numbers)
 
     def snapshot(self, items: ItemSet) -> list[bytes]:
         """The signal of each contract's newest bar."""
@@ -109,11 +110,11 @@ class SignalsTopic:
             series = await self._series_at(stream, after[slot], items)
             async for page in pages(stream, after[slot], until[slot]):
                 entries = [log_pb2.BarsEntry.FromString(payloads[0]) for _, payloads in page]
-                chunks = [
-                    self._encoded(series, row)
-                    for entry in entries
-                    for row in series.apply(entry, minutes_of(entry, items))
-                ]
+                chunks: list[bytes] = []
+                for entry in entries:
+                    if not series.bars.knows(entry.run):
+                        await self._begin(series, entry.run, entry.market_time)
+                    chunks += [self._encoded(series, row) for row in series.apply(entry, minutes_of(entry, items))]
                 position = replace(position, slot, page[-1][0])
                 if chunks:
                     moment = Moment.of(-1, position, entries[-1].market_time)
@@ -121,21 +122,27 @@ class SignalsTopic:
 
     async def _series_at(self, stream: Stream, place: EntryId, items: ItemSet) -> SignalSeries:
         """The contracts' bars as they were at a place of a slot, so that what follows can be told again."""
-        bars = await Past(self._sources.history, self._series.folder).series(stream, place, items)
+        bars = await self._series.bars.at(stream, place, items)
         series, numbers = SignalSeries(bars, closed_only=self._closed_only), items.numbers.tolist()
+        await self._read_earlier(series, numbers)
         for instrument in numbers:
-            series.note_known(instrument)
-        await self._read_earlier(series, numbers, bars.market_time)
-        for instrument in numbers:
-            series.tape.adopt(self._series.tape, instrument, _start(series, instrument, bars.market_time))
+            series.tape.adopt(self._series.tape, instrument, _start(series, instrument))
         return series
 
-    async def _read_earlier(self, series: SignalSeries, numbers: list[int], market_time: int) -> None:
-        """Notes the stored bars before the present ones."""
-        timeframe = series.folder.timeframe.name
-        for instrument in numbers:
-            start = _start(series, instrument, market_time)
-            for row in await self._sources.history.before(instrument, start, timeframe, _EARLIER_BARS):
+    async def _begin(self, series: SignalSeries, run: str, market_time: int) -> None:
+        await series.bars.begin(run, market_time)
+        series.begin(run)
+        await self._read_earlier(series, series.folder.instruments)
+
+    async def _read_earlier(self, series: SignalSeries, numbers: list[int]) -> None:
+        """Notes the folded bars, and the stored ones before the present ones."""
+        for instrument in numbers if series.bars.clock.now else ():
+            if not series.folder.retains(instrument):
+                continue
+            series.note_known(instrument)
+            start, timeframe = _start(series, instrument), series.folder.timeframe.name
+            found = await self._sources.history.before(instrument, start, timeframe, _EARLIER_BARS)
+            for row in found if series.folder.retains(instrument) else ():
                 series.tape.complete(row)
 
     def _encoded(self, series: SignalSeries, row: BarRow) -> bytes:
@@ -158,7 +165,7 @@ class SignalsTopic:
         return newest is None or row.open_time >= newest.open_time
 
 
-def _start(series: SignalSeries, instrument: int, market_time: int) -> int:
+def _start(series: SignalSeries, instrument: int) -> int:
     """When the present bar begins; without one, the next instant."""
     present = series.folder.newest(instrument, closed_only=False)
-    return market_time + 1 if present is None else present.open_time
+    return series.bars.clock.now + 1 if present is None else present.open_time

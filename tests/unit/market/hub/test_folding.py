@@ -134,8 +134,8 @@ def test_run_about_an_earlier_day_begins_anew():
 def test_stored_minutes_yield_to_those_that_came_since():
     made = folder()
     made.apply("run", at(1), [minute(1, 100, 200, 100, 200)])
-    made.complete(minute(0, 90, 95, 90, 95))
-    made.complete(minute(1, 100, 100, 100, 100))
+    made.complete(minute(0, 90, 95, 90, 95), at(1))
+    made.complete(minute(1, 100, 100, 100, 100), at(1))
 
     bar = made.newest(1, closed_only=False)
 

@@ -1,5 +1,6 @@
 """Bars of futures beside their predecessors, without any stream."""
 
+from collections.abc import Sequence
 from datetime import date, time
 
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from server.domain.calendar import MarketCalendar, WeekdayHours
 from server.domain.futures import NO_MOVE, PositionMove, position_move
 from server.domain.timeframes import MINUTE_NS, Timeframe
-from server.market.hub.bar_series import BarSeries
+from server.market.hub.bar_series import BarClock, BarSeries
 from server.market.hub.folding import BarRow, Folder
 from server.market.hub.signal_series import SignalSeries, Tape
 from server.market.records import ABSENT, PRICE_SCALE
@@ -30,10 +31,17 @@ def entry(number: int, run: str = "run", **more: bool) -> log_pb2.BarsEntry:
     return log_pb2.BarsEntry(run=run, market_time=OPEN + number * MINUTE_NS, **more)
 
 
+class Nothing:
+    """A database without any bar."""
+
+    async def pieces(self, instruments: Sequence[int], market_time: int, timeframe: str) -> list[BarRow]:
+        return []
+
+
 def series(timeframe: str = "1min", *, closed_only: bool = False) -> SignalSeries:
     folder = Folder(Timeframe.parse(timeframe), lambda _: CALENDAR)
     folder.retain(1)
-    return SignalSeries(BarSeries(folder), closed_only=closed_only)
+    return SignalSeries(BarSeries(folder, Nothing(), BarClock()), closed_only=closed_only)
 
 
 def test_a_tape_compares_with_the_newest_bar_before() -> None:
