@@ -6,6 +6,7 @@ import pytest
 
 from server.domain.errors import NotFound, Unavailable
 from server.market.hub.hub import Hub
+from server.market.hub.options import DeliveryOptions, Subscriber
 from server.rpc.call import Call, Principal
 from server.services.listed_expiries import ListedExpiries
 from server.services.live_market import LiveMarket
@@ -195,6 +196,15 @@ async def test_a_deleted_session_ends_its_streams(replica: Replica, market: Mark
     assert isinstance(error, NotFound)
     assert (error.reason, error.metadata) == ("MONITOR_SESSION_ENDED", {"monitor_session": session})
     assert going_on.kinds == ["subscribed", "snapshot", "batch"]
+
+
+async def test_a_session_of_which_nothing_is_on_record_is_named_itself(replica: Replica, market: Market):
+    envelopes = replica.hub.subscribe_monitor("s", ["NSE:NOSUCH"], DeliveryOptions(), Subscriber("asha"))
+    async with HubClient(envelopes) as client:
+        client.read()
+        error = await client.failed()
+
+    assert [violation.field for violation in error.violations] == ["monitor_session"]
 
 
 async def test_a_session_of_another_user_is_not_streamed(replica: Replica, market: Market):

@@ -255,6 +255,15 @@ async def test_when_no_underlying_has_options_the_stream_fails(hub, minutes):
     assert (caught.value.reason, caught.value.metadata) == ("UNDERLYING_NOT_FOUND", {"underlying": "NOSUCH"})
 
 
+async def test_when_no_underlying_has_options_the_field_is_named(hub, minutes):
+    async with client_of(hub, underlyings=("NOSUCH",)) as client:
+        await client.take(1)
+        with pytest.raises(NotFound) as caught:
+            await client.take(1)
+
+    assert [violation.field for violation in caught.value.violations] == ["underlyings[0]"]
+
+
 async def test_other_timeframes_are_not_served(hub):
     with pytest.raises(InvalidArgument) as caught:
         client_of(hub, "30min")

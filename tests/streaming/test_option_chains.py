@@ -199,6 +199,15 @@ async def test_an_unknown_underlying_is_not_found(hub, options):
     assert (caught.value.reason, caught.value.metadata) == ("UNDERLYING_NOT_FOUND", {"underlying": "NOSUCH"})
 
 
+async def test_when_none_of_the_expiries_exists_the_field_is_named(hub, options):
+    async with client_of(hub, ["2025-11-26"]) as client:
+        await client.take(1)
+        with pytest.raises(NotFound) as caught:
+            await client.take(1)
+
+    assert [violation.field for violation in caught.value.violations] == ["expiries[0]"]
+
+
 async def test_when_none_of_the_expiries_exists_the_stream_fails(hub, options):
     async with client_of(hub, ["2025-11-26"]) as client:
         await client.take(1)

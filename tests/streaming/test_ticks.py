@@ -46,6 +46,14 @@ async def test_stream_without_any_item_says_so_and_ends(hub, market):
     assert error.reason == "INSTRUMENT_NOT_FOUND"
 
 
+async def test_stream_without_any_item_names_the_field(hub, market):
+    async with ticks(hub, ["NSE:NOSUCH", "NSE:NEITHER"]) as client:
+        client.read()
+        error = await client.failed()
+
+    assert [violation.field for violation in error.violations] == ["instruments[0]"]
+
+
 async def test_every_tick_is_delivered_once_and_in_order(hub, market):
     async with ticks(hub, market.keys) as client:
         client.read()

@@ -34,6 +34,10 @@ class ChainRequest:
     strikes: StrikeRange
     field: str = "expiries"
 
+    def path(self, place: int) -> str:
+        """The path of one of the expiries in the request."""
+        return self.field if self.field == "expiry" else f"{self.field}[{place}]"
+
 
 async def follow(request: ChainRequest, topic: OptionChainsTopic, market_time: int, *, resumed: bool) -> Subscription:
     """Follows what is on record of it; the caller unfollows the accepted items.
@@ -52,7 +56,7 @@ async def follow(request: ChainRequest, topic: OptionChainsTopic, market_time: i
     views = [_view(request, underlying, place) for place in range(len(request.expiries))]
     at = topic.time(underlying) or market_time
     outcomes = tuple(_outcomes(views, topic, at, resumed=resumed))
-    nothing = Refusal("EXPIRY_NOT_FOUND", "expiry", (("underlying", underlying),))
+    nothing = Refusal("EXPIRY_NOT_FOUND", "expiry", request.path(0), (("underlying", underlying),))
     return Subscription(request.method, outcomes, repr(request.strikes), nothing)
 
 
@@ -60,8 +64,7 @@ def _view(request: ChainRequest, underlying: str, place: int) -> ChainView:
     try:
         return ChainView.of(underlying, request.expiries[place], request.strikes)
     except ValueError as error:
-        field = request.field if request.field == "expiry" else f"{request.field}[{place}]"
-        raise InvalidArgument.of(field, "must be a date that exists, or a label") from error
+        raise InvalidArgument.of(request.path(place), "must be a date that exists, or a label") from error
 
 
 def _outcomes(views: list[ChainView], topic: OptionChainsTopic, at: int, *, resumed: bool) -> Iterator[ItemOutcome]:
@@ -95,7 +98,7 @@ async def follow_buckets(underlyings: Sequence[str], topic: OptionBucketsTopic, 
     known = {symbol for symbol in dict.fromkeys(symbols) if symbol and await labels.learn(symbol)}
     numbers = {symbol: topic.follow(symbol) for symbol in known}
     outcomes = (_outcome(name, symbol, numbers.get(symbol)) for name, symbol in zip(underlyings, symbols, strict=True))
-    nothing = Refusal("UNDERLYING_NOT_FOUND", "underlying")
+    nothing = Refusal("UNDERLYING_NOT_FOUND", "underlying", "underlyings[0]")
     return Subscription(option_buckets.METHOD, tuple(outcomes), topic.timeframe, nothing)
 
 

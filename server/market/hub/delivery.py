@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 
-from server.domain.errors import NotFound, ResourceExhausted, StrikelineError
+from server.domain.errors import FieldViolation, NotFound, ResourceExhausted, StrikelineError
 from server.market.clock import Clock
 from server.market.hub.channel import Cursor, Frame
 from server.market.hub.items import ItemSet
@@ -268,4 +268,9 @@ def _status(condition: stream_pb2.StreamCondition.ValueType, replaced: int = 0) 
 def _nothing_accepted(subscription: Subscription) -> NotFound:
     first = subscription.outcomes[0].item if subscription.outcomes else ""
     metadata = {**dict(subscription.nothing.metadata), subscription.nothing.key: first}
-    return NotFound("none of the requested items exists", reason=subscription.nothing.reason, metadata=metadata)
+    return NotFound(
+        "none of the requested items exists",
+        reason=subscription.nothing.reason,
+        metadata=metadata,
+        violations=(FieldViolation(subscription.nothing.field, "names nothing that exists, nor does any other"),),
+    )

@@ -25,8 +25,11 @@ from server.market.hub.position import EntryId
 from server.market.hub.quotes import Quote, quote_of, state_of
 from server.market.hub.registry import StreamCounts, StreamRecord, StreamRegistry
 from server.market.hub.tokens import TokenSealer
-from server.market.hub.topic import FollowingTopic, ItemOutcome, Subscription, Topic
+from server.market.hub.topic import INSTRUMENTS, FollowingTopic, ItemOutcome, Refusal, Subscription, Topic
 from server.market.supervisor import Supervisor, TaskState
+
+MONITORED = Refusal("INSTRUMENT_NOT_FOUND", "instrument", "monitor_session")
+"""How a monitor session's stream fails when none of its instruments is on record any more."""
 
 _TICK = 0.25
 _ALL_TIMEFRAMES = tuple(timeframe.name for timeframe in TIMEFRAMES)
@@ -88,7 +91,7 @@ class Hub:
         A token from when the session had other instruments is good for a new snapshot.
         """
         return self._market_data(
-            self.intake.ticks, ticks.MONITOR_METHOD, instruments, options, subscriber, family=session
+            self.intake.ticks, ticks.MONITOR_METHOD, instruments, options, subscriber, family=session, nothing=MONITORED
         )
 
     def subscribe_bars(
@@ -281,10 +284,11 @@ class Hub:
         subscriber: Subscriber,
         variant: str = "",
         family: str = "",
+        nothing: Refusal = INSTRUMENTS,
     ) -> AsyncGenerator[bytes, None]:
         self._refuse_when_draining()
         outcomes = await self.directory.resolve(instruments)
-        subscription = Subscription(method, outcomes, variant, family=family)
+        subscription = Subscription(method, outcomes, variant, nothing, family)
         delivery = Delivery(self._desk, topic, subscription, options, subscriber)
         del outcomes, subscription
         async with contextlib.aclosing(delivery.run()) as envelopes:

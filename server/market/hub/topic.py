@@ -70,14 +70,18 @@ class ItemOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a stream fails that has no accepted item: a reason, and under which key of its metadata the item stands."""
+    """Why a stream fails that has no accepted item: a reason, and under which key of its metadata the item stands.
+
+    `field` is the path of the first item in the request.
+    """
 
     reason: str
     key: str
+    field: str
     metadata: tuple[tuple[str, str], ...] = ()
 
 
-INSTRUMENTS = Refusal("INSTRUMENT_NOT_FOUND", "instrument")
+INSTRUMENTS = Refusal("INSTRUMENT_NOT_FOUND", "instrument", "instruments[0]")
 
 
 @dataclass(frozen=True, slots=True)
