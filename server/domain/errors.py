@@ -110,6 +110,12 @@ class Unavailable(StrikelineError):
     reason = "DEPENDENCY_UNAVAILABLE"
 
 
+class Unimplemented(StrikelineError):
+    """There is no such method here."""
+
+    reason = "METHOD_UNKNOWN"
+
+
 class DeadlineExceeded(StrikelineError):
     """The time granted to the call is over."""
 

@@ -78,8 +78,7 @@ class Admission:
     def open(self, context: CallContext, metadata: Metadata) -> Call:
         """The call as it stands before anything is known about the caller."""
         started = time.perf_counter()
-        stated = metadata.get(CORRELATION)
-        correlation = str(stated) if stated is not None and _CORRELATION_FORM(str(stated)) else self._new_correlation()
+        correlation = stated_correlation(metadata) or self._new_correlation()
         seconds = self._seconds
         remaining = context.time_remaining()
         if remaining is not None and remaining < seconds:
@@ -146,6 +145,12 @@ class Admission:
             headers["ratelimit-status"] = "unavailable"
         else:
             headers["ratelimit-remaining"] = str(left)
+
+
+def stated_correlation(metadata: Metadata) -> str:
+    """The correlation id that the caller gives; empty without one that is well formed."""
+    stated = metadata.get(CORRELATION)
+    return str(stated) if stated is not None and _CORRELATION_FORM(str(stated)) else ""
 
 
 def _trace_id(metadata: Metadata) -> str:

@@ -9,6 +9,8 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
+from server.rpc.unknown import UnknownMethods
+
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
@@ -32,7 +34,7 @@ class Handlers(grpc.GenericRpcHandler):
         self._methods = methods
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        """The handler of a method; None makes gRPC answer UNIMPLEMENTED."""
+        """The handler of a method; None makes gRPC ask the next of its handlers."""
         return self._methods.get(handler_call_details.method)
 
 
@@ -51,6 +53,7 @@ async def serve(
         from grpc_reflection.v1alpha import reflection
 
         reflection.enable_server_reflection((*reflected, reflection.SERVICE_NAME), server)
+    server.add_generic_rpc_handlers((UnknownMethods(),))
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:

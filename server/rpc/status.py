@@ -25,6 +25,7 @@ CODES: MappingProxyType[type[errors.StrikelineError], grpc.StatusCode] = Mapping
         errors.Aborted: grpc.StatusCode.ABORTED,
         errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
         errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+        errors.Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
         errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     }
 )

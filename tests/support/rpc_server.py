@@ -142,14 +142,15 @@ class Caller:
         try:
             raw = await (call.read() if method.server_streaming else call)
         except grpc.aio.AioRpcError as error:
-            return _failed(error)
+            return failed(error)
         if method.server_streaming:
             call.cancel()
             return Answer(method.output.FromString(raw), grpc.StatusCode.OK, None, dict(await call.initial_metadata()))
         return Answer(method.output.FromString(raw), await call.code(), None, dict(await call.trailing_metadata()))
 
 
-def _failed(error: grpc.aio.AioRpcError) -> Answer:
+def failed(error: grpc.aio.AioRpcError) -> Answer:
+    """The outcome of a call that ended with an error status."""
     trailing = dict(error.trailing_metadata())
     raw = trailing.pop("grpc-status-details-bin", None)
     status = None if raw is None else status_pb2.Status.FromString(raw)

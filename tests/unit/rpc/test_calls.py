@@ -10,7 +10,7 @@ import pytest
 from server.domain.errors import FieldViolation, InvalidArgument, NotFound, Unavailable
 from server.rpc.logs import JsonFormatter
 from strikeline.v1 import account_pb2, account_service_pb2, leg_requests_pb2, system_service_pb2
-from tests.support.rpc_server import Caller, Parts, running
+from tests.support.rpc_server import Caller, Parts, failed, running
 
 GET_ACCOUNT = "/strikeline.v1.AccountService/GetAccount"
 CREATE_ACCOUNT = "/strikeline.v1.AccountService/CreateAccount"
@@ -138,6 +138,30 @@ async def test_an_unknown_method_is_unimplemented(call: Caller):
         await call.channel.unary_unary("/strikeline.v1.AccountService/NoSuch")(b"")
 
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_an_unknown_method_is_refused_with_a_status_of_the_usual_shape(call: Caller):
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call.channel.unary_unary("/strikeline.v1.AccountService/NoSuch")(
+            b"", metadata=(("x-correlation-id", "mine"),)
+        )
+
+    answer = failed(refused.value)
+    assert (answer.info.domain, answer.info.reason, dict(answer.info.metadata), answer.request_id) == (
+        "strikeline",
+        "METHOD_UNKNOWN",
+        {"method": "strikeline.v1.AccountService/NoSuch"},
+        "mine",
+    )
+
+
+async def test_an_unknown_stream_is_refused_before_it_has_sent_anything(call: Caller):
+    stream = call.channel.stream_stream("/strikeline.v1.NoSuchService/Talk")()
+
+    async with asyncio.timeout(5):
+        code = await stream.code()
+
+    assert code is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_a_domain_error_arrives_whole(call: Caller, parts, accounts):
