@@ -114,7 +114,7 @@ class Admission:
             await self._gates.accounts.check(principal, account)
         if not self._charge_leased(principal, account, call):
             await self._charge(principal, account, call)
-        self._gates.validator.check(request)
+        self._gates.validator.check(request, data)
         if self._account is not None and not account:
             raise InvalidArgument.of(self._method.policy.account_field, "must name an account")
         return request

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+
 import protovalidate
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from server.domain.errors import FieldViolation, InvalidArgument
@@ -18,11 +21,15 @@ class RequestValidator:
         """Compiles the rules of a message type, so that a wrong rule fails the start and the first call is not slow."""
         self._validator.collect_violations(message, fail_fast=True)
 
-    def check(self, message: Message) -> None:
-        """Raises InvalidArgument with every violation. A right request, the usual case, is checked once and fast."""
-        if not self._validator.collect_violations(message, fail_fast=True):
+    def check(self, message: Message, wire: bytes) -> None:
+        """Raises InvalidArgument with every violation. A right request, the usual case, is checked once and fast.
+
+        `wire` is what the message was read from: only where it has a zero byte can a text have a U+0000.
+        """
+        nuls = tuple(_with_nul(message, "")) if b"\0" in wire else ()
+        if not nuls and not self._validator.collect_violations(message, fail_fast=True):
             return
-        found = tuple(_violation(item) for item in self._validator.collect_violations(message))
+        found = (*(_violation(item) for item in self._validator.collect_violations(message)), *nuls)
         raise InvalidArgument(f"{found[0].field}: {found[0].description}" if found else "invalid", violations=found)
 
 
@@ -33,6 +40,27 @@ def _violation(violation: protovalidate.Violation) -> FieldViolation:
         named = violation.proto.rule_id.rpartition(".")[0]
         field = f"{field}.{named}" if field and named else field or named
     return FieldViolation(field, violation.proto.message)
+
+
+def _with_nul(message: Message, prefix: str) -> Iterator[FieldViolation]:
+    """Texts that neither the database nor anybody's terminal takes, at whatever depth."""
+    for field, value in message.ListFields():
+        for path, item in _items(field, value, f"{prefix}{field.name}"):
+            if isinstance(item, Message):
+                yield from _with_nul(item, f"{path}.")
+            elif isinstance(item, str) and "\0" in item:
+                yield FieldViolation(path, "must not contain the character U+0000")
+
+
+def _items(field: FieldDescriptor, value: object, path: str) -> Iterator[tuple[str, object]]:
+    """What a field holds, each with its path; of a map the keys too."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from ((f"{path}{_subscript('string_key', key)}", part) for part in (key, item))
+    elif field.is_repeated and isinstance(value, Iterable):
+        yield from ((f"{path}[{place}]", item) for place, item in enumerate(value))
+    else:
+        yield path, value
 
 
 def field_path(violation: protovalidate.Violation) -> str:

@@ -67,6 +67,7 @@ CASES = [
     case_of_bars("unknown timeframe", "TIMEFRAME_UNKNOWN", "timeframe", timeframe="7min"),
     case_of_bars("unknown instrument", "INSTRUMENT_NOT_FOUND", "instrument", instrument="NSE:NOSUCH", status=404),
     case_of_bars("empty instrument", "VALIDATION_FAILED", "instrument", instrument=""),
+    case_of_bars("nul character", "VALIDATION_FAILED", "instrument", instrument="NSE:\0"),
     case_of_bars("page too large", "VALIDATION_FAILED", "page_size", page_size=10_001),
     case_of_bars("end before start", "VALIDATION_FAILED", "end_time",
                  start_time="2025-11-03T04:00:00Z", end_time="2025-11-03T03:00:00Z"),
@@ -253,4 +254,5 @@ async def test_a_stream_of_unknown_instruments_fails_after_saying_which(http: Ht
         ("NSE:NOSUCH", "ITEM_REFUSAL_NOT_FOUND"),
         ("NSE:NEITHER", "ITEM_REFUSAL_NOT_FOUND"),
     ]
-    assert failure_of(lines[-1]["error"]).reason == "INSTRUMENT_NOT_FOUND"
+    failure = failure_of(lines[-1]["error"])
+    assert (failure.reason, failure.fields) == ("INSTRUMENT_NOT_FOUND", ("instruments[0]",))

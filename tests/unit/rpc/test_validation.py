@@ -1,0 +1,54 @@
+"""What is checked of every request beside the rules of the contract."""
+
+import pytest
+from google.protobuf.message import Message
+
+from server.domain.errors import FieldViolation, InvalidArgument
+from server.rpc.validation import RequestValidator
+from strikeline.v1 import account_service_pb2 as accounts
+from strikeline.v1 import futures_requests_pb2 as futures
+from strikeline.v1 import instrument_service_pb2 as instruments
+from strikeline.v1 import market_data_service_pb2 as market
+from strikeline.v1 import strategy_requests_pb2 as strategies
+
+STRATEGY = {"display_name": "a", "tags": ["x", "y"]}
+
+
+def refused(request: Message) -> list[FieldViolation]:
+    with pytest.raises(InvalidArgument) as error:
+        RequestValidator().check(request, request.SerializeToString())
+    return list(error.value.violations)
+
+
+def strategy(**changes: object) -> strategies.CreateStrategyRequest:
+    return strategies.CreateStrategyRequest(account="mine", strategy={**STRATEGY, **changes})
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (strategy(display_name="a\0b"), "strategy.display_name"),
+        (strategy(tags=["x", "\0"]), "strategy.tags[1]"),
+        (accounts.CreateAccountRequest(account={"display_name": "a\0"}), "account.display_name"),
+        (accounts.ListAccountsRequest(page_token="\0"), "page_token"),
+        (instruments.SearchInstrumentsRequest(query="a\0"), "query"),
+        (instruments.ListInstrumentsRequest(exchange="N\0E"), "exchange"),
+        (market.BatchGetQuotesRequest(instruments=["NSE:INFY", "NSE:\0"]), "instruments[1]"),
+    ],
+)
+def test_a_nul_character_is_refused_where_it_stands(request_: Message, field: str) -> None:
+    assert FieldViolation(field, "must not contain the character U+0000") in refused(request_)
+
+
+def test_a_nul_character_is_named_beside_what_else_is_wrong() -> None:
+    assert [item.field for item in refused(strategy(display_name="a\0", description="x" * 2001))] == [
+        "strategy.description",
+        "strategy.display_name",
+    ]
+
+
+def test_zero_bytes_that_are_no_text_are_fine() -> None:
+    request = futures.ListPositionSignalsRequest(underlying="NIFTY", timeframe="1min", threshold_percent=0.5)
+    assert b"\0" in request.SerializeToString()
+
+    RequestValidator().check(request, request.SerializeToString())
