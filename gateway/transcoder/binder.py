@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
+from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.transcoder.problem import BadRequest, body_malformed
@@ -19,6 +20,10 @@ MOST_VALUES = 1_000_000
 
 RESUME_TOKEN = "resume_token"  # noqa: S105 - a field's name
 UPDATE_MASK = "update_mask"
+ETAG = "etag"
+"""Says which state of the resource the caller has seen, and is no part of that state."""
+
+_FIXED = frozenset({field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IDENTIFIER, field_behavior_pb2.IMMUTABLE})
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Binder:
         value[key_of(value, self._resume[-1])] = token
 
     def _derive_mask(self, value: JsonObject) -> None:
-        """Without a mask, a PATCH changes what its body names, except what the path names already."""
+        """Without a mask, a PATCH changes what its body names, except what the path names and no client changes."""
         assert self._body is not None and self._body.message_type is not None and self._masked is not None  # noqa: S101, PT018
         content = value.get(self._body.json_name)
         if isinstance(content, dict):
@@ -128,14 +133,20 @@ def _leaves(message: Descriptor, content: JsonObject, prefix: str) -> Iterator[s
     """JSON paths of the fields that `content` names, down to what is no plain message."""
     for name, inner in content.items():
         field = field_named(message, name)
-        if field is None:
-            continue  # the codec refuses it and names it
+        if field is None or _is_fixed(field):
+            continue  # the codec refuses an unknown one and names it
         path = f"{prefix}{field.json_name}"
         kind = None if field.is_repeated else field.message_type
         if kind is not None and kind.full_name not in WELL_KNOWN and isinstance(inner, dict) and inner:
             yield from _leaves(kind, inner, f"{path}.")
         else:
             yield path
+
+
+def _is_fixed(field: FieldDescriptor) -> bool:
+    """Whether an update never changes the field: it is there since the resource was read before it was changed."""
+    behaviours = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    return field.name == ETAG or not _FIXED.isdisjoint(behaviours)
 
 
 def _proto_path(path: str) -> str:

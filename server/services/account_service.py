@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.domain.errors import PermissionDenied
 from server.rpc.call import Call
-from server.services.requests import page_size
+from server.services.requests import page_size, visible
 from server.services.times import timestamp_of
 from server.store.accounts import Account, AccountStore
 from strikeline.v1 import account_pb2
@@ -38,7 +38,8 @@ class AccountService:
             raise PermissionDenied(
                 "the credential is limited to certain accounts", reason="ACCOUNT_FORBIDDEN", metadata={"account": ""}
             )
-        created = await self._accounts.create(call.principal.user, request.account.display_name)
+        name = visible("account.display_name", request.account.display_name)
+        created = await self._accounts.create(call.principal.user, name)
         return account_message(created)
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from server.domain.errors import InvalidArgument
 from server.domain.prices import format_money, parse_money
+from server.services.requests import visible
 from server.services.times import timestamp_of
 from server.store.strategies import Leg, LegChanges, NewStrategy, Side, Strategy, StrategyChanges, StrategyStatus
 from strikeline.v1 import leg_pb2, strategy_pb2
@@ -74,8 +75,12 @@ def side_of(value: leg_pb2.Side.ValueType) -> Side:
 
 
 def new_strategy(message: strategy_pb2.Strategy) -> NewStrategy:
-    """What a creation reads."""
-    return NewStrategy(display_name=message.display_name, description=message.description, tags=tuple(message.tags))
+    """What a creation reads. Raises InvalidArgument for a name of blanks."""
+    return NewStrategy(
+        display_name=visible("strategy.display_name", message.display_name),
+        description=message.description,
+        tags=tuple(message.tags),
+    )
 
 
 def strategy_changes(request: UpdateStrategyRequest) -> StrategyChanges:
@@ -87,7 +92,9 @@ def strategy_changes(request: UpdateStrategyRequest) -> StrategyChanges:
         return bool(value) if every else field in paths
 
     return StrategyChanges(
-        display_name=given.display_name if named("display_name", given.display_name) else None,
+        display_name=visible("strategy.display_name", given.display_name)
+        if named("display_name", given.display_name)
+        else None,
         description=given.description if named("description", given.description) else None,
         tags=tuple(given.tags) if named("tags", given.tags) else None,
     )

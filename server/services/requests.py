@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
 
-from server.domain.errors import FieldViolation, NotFound
+from server.domain.errors import FieldViolation, InvalidArgument, NotFound
 from server.domain.expiries import earliest_expiry
 from server.domain.instruments import Instrument
 from server.domain.symbols import canonical_instrument
 
 PAGE_SIZE = 50
 SERIES_SIZE = 1_000
+
+_UNSEEN = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
+"""Unicode's categories of spaces, line ends, controls and marks without width."""
 
 
 class MarketClock(Protocol):
@@ -42,6 +46,13 @@ def canonical_or_empty(name: str) -> str:
         return canonical_instrument(name)
     except ValueError:
         return ""
+
+
+def visible(field: str, text: str) -> str:
+    """A name that people can see, as it was given. Raises InvalidArgument for one that has nothing but blanks."""
+    if all(unicodedata.category(letter) in _UNSEEN for letter in text):
+        raise InvalidArgument.of(field, "must not be blank")
+    return text
 
 
 async def find_instruments(lookup: InstrumentLookup, names: Sequence[str], field: str) -> list[Instrument]:

@@ -13,7 +13,7 @@ from server.rpc.call import Call
 from server.services import converters_strategies as convert
 from server.services.exits import Exits, unknown_exits
 from server.services.m2m import MarkToMarket
-from server.services.requests import InstrumentLookup, find_instrument, page_size
+from server.services.requests import InstrumentLookup, canonical_or_empty, find_instrument, page_size
 from server.store.strategies import Leg, NewLeg, StrategyStore
 from strikeline.v1 import leg_pb2, m2m_pb2, strategy_pb2
 from strikeline.v1 import leg_requests_pb2 as legs_pb
@@ -126,8 +126,9 @@ class StrategyService:
         """Changes quantity, entry price and notes of an open leg."""
         given, user = request.leg, call.principal.user
         changes = convert.leg_changes(request)
+        leg = await self._strategies.get_leg(user, given.account, given.strategy, given.leg)
+        check_fixed(given, leg)
         if changes.quantity is not None:
-            leg = await self._strategies.get_leg(user, given.account, given.strategy, given.leg)
             check_quantity(await find_instrument(self._instruments, leg.instrument, "leg.instrument"), changes.quantity)
         changed = await self._strategies.update_leg(user, given.account, given.strategy, given.leg, changes, given.etag)
         return convert.leg_message(changed)
@@ -168,6 +169,14 @@ class StrategyService:
     async def _open_legs(self, user: str, account: str, strategy: str) -> Sequence[Leg]:
         page = await self._strategies.list_legs(user, account, strategy, ALL_LEGS, open=True)
         return page.items
+
+
+def check_fixed(given: leg_pb2.Leg, leg: Leg) -> None:
+    """Raises InvalidArgument for another instrument or side than the leg has; what is left out is no other."""
+    if given.instrument and canonical_or_empty(given.instrument) != leg.instrument:
+        raise InvalidArgument.of("leg.instrument", "does not change after creation")
+    if given.side and convert.side_of(given.side) is not leg.side:
+        raise InvalidArgument.of("leg.side", "does not change after creation")
 
 
 def check_quantity(instrument: Instrument, quantity: int) -> None:

@@ -60,6 +60,7 @@ class _Locked:
     account: str
     status: StrategyStatus
     is_default: bool
+    display_name: str
 
 
 class StrategyStore:
@@ -105,7 +106,7 @@ class StrategyStore:
 
         async def work(transaction: Transaction, locked: _Locked) -> bool:
             _require_changeable(locked)
-            if changes.display_name is not None and locked.is_default:
+            if locked.is_default and changes.display_name not in {None, locked.display_name}:
                 raise FailedPrecondition("the default strategy keeps its name")
             values = (changes.display_name, changes.description, changes.tags)
             await transaction.execute(_SQL["update"], locked.number, *values)
@@ -283,9 +284,9 @@ class StrategyStore:
             if row is None:
                 raise _no_strategy(strategy)
             _check_etag(etag, row["revision"])
-            result = await work(
-                transaction, _Locked(row["number"], account, StrategyStatus(row["status"]), row["is_default"])
-            )
+            status = StrategyStatus(row["status"])
+            locked = _Locked(row["number"], account, status, row["is_default"], row["display_name"])
+            result = await work(transaction, locked)
             if result is not False:
                 await transaction.execute(_SQL["touch"], row["number"])
                 await transaction.execute(_SQL["publish"], row["number"])

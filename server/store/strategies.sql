@@ -7,7 +7,7 @@ VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING number;
 
 -- name: lock
-SELECT number, revision, status, is_default FROM strategies WHERE account = $1 AND strategy = $2 FOR UPDATE;
+SELECT number, revision, status, is_default, display_name FROM strategies WHERE account = $1 AND strategy = $2 FOR UPDATE;
 
 -- name: get
 SELECT s.number, s.strategy, s.account, s.display_name, s.description, s.tags, s.status, s.is_default, s.revision,

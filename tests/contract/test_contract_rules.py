@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from buf.validate import validate_pb2
@@ -183,6 +184,26 @@ def test_absent_and_zero_differ_where_a_value_may_be_unknown() -> None:
     ]
 
     assert [(name, field) for name, field in optional if not messages()[name].fields_by_name[field].has_presence] == []
+
+
+def test_an_update_changes_every_field_that_is_neither_fixed_nor_set_by_the_server() -> None:
+    fixed = {field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IDENTIFIER, field_behavior_pb2.IMMUTABLE}
+    updates = [method for method in METHODS if "update_mask" in method.input.DESCRIPTOR.fields_by_name]
+
+    def changeable(resource: Descriptor) -> set[str]:
+        behaviours = {
+            item.name: item.GetOptions().Extensions[field_behavior_pb2.field_behavior] for item in resource.fields
+        }
+        return {name for name, found in behaviours.items() if name != "etag" and fixed.isdisjoint(found)}
+
+    def masked(method: Method) -> set[str]:
+        mask = method.input.DESCRIPTOR.fields_by_name["update_mask"]
+        return set(getattr(mask.GetOptions().Extensions[validate_pb2.field].field_mask, "in"))
+
+    bodies = {method: method.input.DESCRIPTOR.fields_by_name[method.http[0].body].message_type for method in updates}
+    assert {method.name: masked(method) for method in updates} == {
+        method.name: changeable(resource) for method, resource in bodies.items()
+    }
 
 
 def test_ids_are_at_most_36_characters() -> None:

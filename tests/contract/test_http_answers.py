@@ -209,3 +209,79 @@ def test_an_instrument_is_found_by_its_key_however_it_is_encoded(
     response = http_client.get(f"/v1/instruments/{path}", headers=headers)
 
     assert response.json()["instrument"] == "NSE:NIFTY 50", response.text
+
+
+def strategy_path(world: World, strategy: str) -> str:
+    return f"/v1/accounts/{world.owner.account}/strategies/{strategy}"
+
+
+def test_a_strategy_that_was_read_changes_by_a_patch_of_the_whole(
+    http_client: httpx.Client, world: World, headers: dict[str, str]
+) -> None:
+    path = strategy_path(world, world.new_strategy().strategy)
+    read = http_client.get(path, headers=headers).json()
+
+    response = http_client.patch(path, headers=headers, json={**read, "description": "changed", "tags": ["a"]})
+
+    changed = response.json()
+    assert (changed["displayName"], changed["description"], changed["tags"]) == (read["displayName"], "changed", ["a"])
+
+
+def test_a_patch_with_an_old_etag_is_refused(http_client: httpx.Client, world: World, headers: dict[str, str]) -> None:
+    path = strategy_path(world, world.new_strategy().strategy)
+
+    response = http_client.patch(path, headers=headers, json={"displayName": "b", "etag": "99999"})
+
+    assert (response.status_code, info_of(response)["reason"]) == (409, "ETAG_MISMATCH")
+
+
+def test_the_default_strategy_that_was_read_changes_but_for_its_name(
+    http_client: httpx.Client, world: World, headers: dict[str, str]
+) -> None:
+    path = f"/v1/accounts/{world.owner.account}/strategies"
+    default = next(item for item in http_client.get(path, headers=headers).json()["strategies"] if item["isDefault"])
+
+    response = http_client.patch(
+        strategy_path(world, default["strategy"]), headers=headers, json={**default, "description": "changed"}
+    )
+
+    assert (response.status_code, response.json()["description"]) == (200, "changed")
+
+
+def test_a_leg_that_was_read_changes_by_a_patch_of_the_whole(
+    http_client: httpx.Client, world: World, headers: dict[str, str]
+) -> None:
+    leg = http_client.get(legs_path(world), headers=headers).json()["legs"][0]
+
+    response = http_client.patch(f"{legs_path(world)}/{leg['leg']}", headers=headers, json={**leg, "notes": "changed"})
+
+    changed = response.json()
+    assert (changed["notes"], changed["side"], changed["entryPrice"]) == ("changed", leg["side"], leg["entryPrice"])
+
+
+@pytest.mark.parametrize(
+    ("change", "field"), [({"side": "SIDE_BUY"}, "leg.side"), ({"instrument": "NSE:NIFTY 50"}, "leg.instrument")]
+)
+def test_what_stays_as_it_was_created_is_not_changed_in_silence(
+    http_client: httpx.Client, world: World, headers: dict[str, str], change: dict[str, str], field: str
+) -> None:
+    leg = http_client.get(legs_path(world), headers=headers).json()["legs"][0]
+
+    response = http_client.patch(f"{legs_path(world)}/{leg['leg']}", headers=headers, json={**leg, **change})
+
+    assert (response.status_code, fields_of(response)) == (400, [field])
+
+
+@pytest.mark.parametrize("name", [" ", "\u00a0\u3000", "\u200b", "\t\n", "a\0b"])
+def test_a_name_that_nobody_sees_is_refused_by_its_field(
+    http_client: httpx.Client, world: World, headers: dict[str, str], name: str
+) -> None:
+    path = strategy_path(world, world.new_strategy().strategy)
+    accounts = http_client.post("/v1/accounts", headers=headers, json={"displayName": name})
+    strategies = http_client.post(path.rpartition("/")[0], headers=headers, json={"displayName": name})
+    changes = http_client.patch(path, headers=headers, json={"displayName": name})
+
+    refused = [(answer.status_code, fields_of(answer)) for answer in (accounts, strategies, changes)]
+    assert refused == [
+        (400, ["account.display_name"]), (400, ["strategy.display_name"]), (400, ["strategy.display_name"])
+    ]  # fmt: skip

@@ -104,6 +104,37 @@ async def test_an_empty_name_is_named_as_violation(call):
     assert answer.bad_request.field_violations[0].field == "strategy.display_name"
 
 
+@pytest.mark.parametrize("name", [" ", "\u00a0\u3000", "\u200b", "a\0b"])
+async def test_a_name_that_nobody_sees_is_named_as_violation(call, name):
+    request = pb.CreateStrategyRequest(account="mine", strategy=strategy_pb2.Strategy(display_name=name))
+
+    answer = await call("CreateStrategy", request, fails=True)
+
+    assert [item.field for item in answer.bad_request.field_violations] == ["strategy.display_name"]
+
+
+async def test_a_name_may_begin_with_a_blank(call):
+    assert (await make(call, name=" Straddle")).display_name == " Straddle"
+
+
+async def test_the_default_strategy_keeps_its_name(call):
+    default = (await call("ListStrategies", pb.ListStrategiesRequest(account="mine"))).strategies[0]
+    given = strategy_pb2.Strategy(account="mine", strategy=default.strategy, display_name="Other")
+
+    answer = await call("UpdateStrategy", pb.UpdateStrategyRequest(strategy=given), fails=True)
+
+    assert answer.code is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_the_default_strategy_may_be_given_the_name_that_it_has(call):
+    default = (await call("ListStrategies", pb.ListStrategiesRequest(account="mine"))).strategies[0]
+    default.description = "changed"
+
+    changed = await call("UpdateStrategy", pb.UpdateStrategyRequest(strategy=default))
+
+    assert (changed.display_name, changed.description) == (default.display_name, "changed")
+
+
 async def test_an_update_changes_what_the_mask_names_and_nothing_else(call):
     made = await make(call, description="old", tags=["a"])
     given = strategy_pb2.Strategy(account="mine", strategy=made.strategy, display_name="ignored", tags=[])
@@ -286,6 +317,35 @@ async def test_an_updated_leg_keeps_side_and_instrument(call):
 
     assert (changed.quantity, changed.entry_price) == (75, "125.50")
     assert (changed.side, changed.instrument) == (leg.side, leg.instrument)
+
+
+async def test_a_leg_that_was_read_is_sent_back_changed(call):
+    made = await make(call)
+    leg = await add_leg(call, made.strategy)
+    leg.notes = "hedge"
+
+    assert (await call("UpdateLeg", legs.UpdateLegRequest(leg=leg))).notes == "hedge"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("side", leg_pb2.SIDE_SELL), ("instrument", "NSE:NIFTY 50"), ("instrument", "nonsense")]
+)
+async def test_another_side_or_instrument_is_named_as_violation(call, field, value):
+    made = await make(call)
+    leg = await add_leg(call, made.strategy)
+    setattr(leg, field, value)
+
+    answer = await call("UpdateLeg", legs.UpdateLegRequest(leg=leg), fails=True)
+
+    assert [item.field for item in answer.bad_request.field_violations] == [f"leg.{field}"]
+
+
+async def test_a_legs_instrument_may_be_given_by_another_spelling(call):
+    made = await make(call)
+    leg = await add_leg(call, made.strategy)
+    leg.instrument = "nse:reliance"
+
+    assert (await call("UpdateLeg", legs.UpdateLegRequest(leg=leg))).instrument == "NSE:RELIANCE"
 
 
 async def test_a_deleted_leg_is_gone(call):

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.transcoder.message import NativeCodec
 from gateway.transcoder.routes import Route, routes_of
-from server.contract.methods import load_contract
+from server.contract.methods import Contract, load_contract
 from tests.fixtures.everything import Everything, compile_everything
 
 
@@ -21,7 +21,16 @@ def codec(everything: Everything) -> NativeCodec:
 @pytest.fixture(scope="session")
 def routes(everything: Everything) -> dict[str, Route]:
     """The first route of each method."""
-    contract = load_contract([everything.pool.FindFileByName("everything/v1/everything.proto")])
+    return _first_routes(load_contract([everything.pool.FindFileByName("everything/v1/everything.proto")]))
+
+
+@pytest.fixture(scope="session")
+def contract_routes() -> dict[str, Route]:
+    """The same of Strikeline's own contract."""
+    return _first_routes(load_contract())
+
+
+def _first_routes(contract: Contract) -> dict[str, Route]:
     found: dict[str, Route] = {}
     for route in routes_of(contract):
         found.setdefault(route.method.name, route)

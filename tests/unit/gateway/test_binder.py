@@ -1,5 +1,6 @@
 """From the parts of a request to its JSON value."""
 
+import orjson
 import pytest
 
 from gateway.transcoder.binder import MOST_VALUES, Binder, parse_json
@@ -110,6 +111,40 @@ def test_a_patch_without_mask_changes_what_its_body_names(routes: Routes) -> Non
     value = binder.bind(segments("/v1/segments/s/part"), b"", b'{"name":"a","inner":{"size":"3"},"labels":[]}')
 
     assert value["updateMask"] == "name,inner.size,labels"
+
+
+LEG = {
+    "leg": "l", "account": "a", "strategy": "s", "instrument": "NSE:INFY", "side": "SIDE_BUY", "quantity": "5",
+    "entryPrice": "1.00", "notes": "", "status": "LEG_STATUS_OPEN", "createTime": "2025-11-24T04:00:00Z",
+    "updateTime": "2025-11-24T04:00:00Z", "etag": "7",
+}  # fmt: skip
+
+
+def test_a_resource_that_was_read_is_patched_without_what_the_server_sets(contract_routes: Routes) -> None:
+    binder = Binder(contract_routes["UpdateLeg"])
+
+    value = binder.bind(segments("/v1/accounts/a/strategies/s/legs/l"), b"", orjson.dumps(LEG))
+
+    assert value["updateMask"] == "quantity,entryPrice,notes"
+
+
+def test_a_body_with_nothing_but_an_etag_has_no_mask(contract_routes: Routes) -> None:
+    binder = Binder(contract_routes["UpdateStrategy"])
+
+    value = binder.bind(segments("/v1/accounts/a/strategies/s"), b"", b'{"etag":"9"}')
+
+    assert "updateMask" not in value
+
+
+@pytest.mark.parametrize("name", ["etag", "status"])
+def test_what_a_derived_mask_leaves_out_may_be_asked_for_and_is_then_refused_by_the_server(
+    contract_routes: Routes, name: str
+) -> None:
+    binder = Binder(contract_routes["UpdateStrategy"])
+
+    value = binder.bind(segments("/v1/accounts/a/strategies/s"), f"updateMask={name}".encode(), b"{}")
+
+    assert value["updateMask"] == name
 
 
 def test_a_given_mask_stays(routes: Routes) -> None:

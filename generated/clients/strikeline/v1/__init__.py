@@ -2378,7 +2378,7 @@ class Account(betterproto2.Message):
 
     display_name: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    Name for people, up to 200 characters.
+    Name for people, up to 200 characters, not only blanks.
     """
 
     create_time: "datetime.datetime | None" = betterproto2.field(
@@ -8285,7 +8285,7 @@ class Strategy(betterproto2.Message):
 
     display_name: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    Name for people, 1 to 200 characters, unique among the account's strategies that are not archived.
+    Name for people, 1 to 200 characters, not only blanks, unique among the account's strategies that are not archived.
     """
 
     description: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)

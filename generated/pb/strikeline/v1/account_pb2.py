@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstrikeline/v1/account.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n\x07\x41\x63\x63ount\x12\x33\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x07\x61\x63\x63ount\x12+\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x64isplayName\x12;\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstrikeline/v1/account.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x07\x41\x63\x63ount\x12\x37\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x08\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x07\x61\x63\x63ount\x12+\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x64isplayName\x12\x41\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +35,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strikeline.v1.account_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCOUNT'].fields_by_name['account']._loaded_options = None
-  _globals['_ACCOUNT'].fields_by_name['account']._serialized_options = b'\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
+  _globals['_ACCOUNT'].fields_by_name['account']._serialized_options = b'\342A\001\010\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
   _globals['_ACCOUNT'].fields_by_name['display_name']._loaded_options = None
   _globals['_ACCOUNT'].fields_by_name['display_name']._serialized_options = b'\272H\005r\003\030\310\001'
-  _globals['_ACCOUNT']._serialized_start=109
-  _globals['_ACCOUNT']._serialized_end=277
+  _globals['_ACCOUNT'].fields_by_name['create_time']._loaded_options = None
+  _globals['_ACCOUNT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_ACCOUNT']._serialized_start=142
+  _globals['_ACCOUNT']._serialized_end=320
 # @@protoc_insertion_point(module_scope)

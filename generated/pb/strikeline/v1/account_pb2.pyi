@@ -29,7 +29,7 @@ class Account(_message.Message):
     account: _builtins.str
     """Its id, made by the server."""
     display_name: _builtins.str
-    """Name for people, up to 200 characters."""
+    """Name for people, up to 200 characters, not only blanks."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created. Set by the server."""

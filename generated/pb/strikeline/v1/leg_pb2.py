@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17strikeline/v1/leg.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x06\n\x03Leg\x12+\n\x03leg\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x03leg\x12\x33\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x07\x61\x63\x63ount\x12\x35\n\x08strategy\x18\x03 \x01(\tB\x19\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x08strategy\x12\'\n\ninstrument\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\ninstrument\x12\x31\n\x04side\x18\x05 \x01(\x0e\x32\x13.strikeline.v1.SideB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04side\x12(\n\x08quantity\x18\x06 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\xad\xe2\x04(\x00R\x08quantity\x12\x46\n\x0b\x65ntry_price\x18\x07 \x01(\tB%\xbaH\"r\x1d\x32\x1b^[0-9]{1,9}(\\.[0-9]{1,4})?$\xd8\x01\x01R\nentryPrice\x12\x1e\n\x05notes\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x05notes\x12:\n\x06status\x18\t \x01(\x0e\x32\x18.strikeline.v1.LegStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12+\n\nexit_price\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18 H\x00R\texitPrice\x88\x01\x01\x12\x37\n\texit_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08\x65xitTime\x12/\n\x0crealized_pnl\x18\x0c \x01(\tB\x07\xbaH\x04r\x02\x18 H\x01R\x0brealizedPnl\x88\x01\x01\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x1b\n\x04\x65tag\x18\x0f \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tagB\r\n\x0b_exit_priceB\x0f\n\r_realized_pnl*9\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x0c\n\x08SIDE_BUY\x10\x01\x12\r\n\tSIDE_SELL\x10\x02*S\n\tLegStatus\x12\x1a\n\x16LEG_STATUS_UNSPECIFIED\x10\x00\x12\x13\n\x0fLEG_STATUS_OPEN\x10\x01\x12\x15\n\x11LEG_STATUS_CLOSED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17strikeline/v1/leg.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x06\n\x03Leg\x12/\n\x03leg\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x08\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x03leg\x12\x37\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x1d\xe2\x41\x01\x05\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x07\x61\x63\x63ount\x12\x39\n\x08strategy\x18\x03 \x01(\tB\x1d\xe2\x41\x01\x05\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x08strategy\x12+\n\ninstrument\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x05\xbaH\x04r\x02\x18@R\ninstrument\x12\x35\n\x04side\x18\x05 \x01(\x0e\x32\x13.strikeline.v1.SideB\x0c\xe2\x41\x01\x05\xbaH\x05\x82\x01\x02\x10\x01R\x04side\x12(\n\x08quantity\x18\x06 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\xad\xe2\x04(\x00R\x08quantity\x12\x46\n\x0b\x65ntry_price\x18\x07 \x01(\tB%\xbaH\"r\x1d\x32\x1b^[0-9]{1,9}(\\.[0-9]{1,4})?$\xd8\x01\x01R\nentryPrice\x12\x1e\n\x05notes\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x05notes\x12>\n\x06status\x18\t \x01(\x0e\x32\x18.strikeline.v1.LegStatusB\x0c\xe2\x41\x01\x03\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12/\n\nexit_price\x18\n \x01(\tB\x0b\xe2\x41\x01\x03\xbaH\x04r\x02\x18 H\x00R\texitPrice\x88\x01\x01\x12=\n\texit_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x08\x65xitTime\x12\x33\n\x0crealized_pnl\x18\x0c \x01(\tB\x0b\xe2\x41\x01\x03\xbaH\x04r\x02\x18 H\x01R\x0brealizedPnl\x88\x01\x01\x12\x41\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x1b\n\x04\x65tag\x18\x0f \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tagB\r\n\x0b_exit_priceB\x0f\n\r_realized_pnl*9\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x0c\n\x08SIDE_BUY\x10\x01\x12\r\n\tSIDE_SELL\x10\x02*S\n\tLegStatus\x12\x1a\n\x16LEG_STATUS_UNSPECIFIED\x10\x00\x12\x13\n\x0fLEG_STATUS_OPEN\x10\x01\x12\x15\n\x11LEG_STATUS_CLOSED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +35,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strikeline.v1.leg_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LEG'].fields_by_name['leg']._loaded_options = None
-  _globals['_LEG'].fields_by_name['leg']._serialized_options = b'\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
+  _globals['_LEG'].fields_by_name['leg']._serialized_options = b'\342A\001\010\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
   _globals['_LEG'].fields_by_name['account']._loaded_options = None
-  _globals['_LEG'].fields_by_name['account']._serialized_options = b'\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
+  _globals['_LEG'].fields_by_name['account']._serialized_options = b'\342A\001\005\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
   _globals['_LEG'].fields_by_name['strategy']._loaded_options = None
-  _globals['_LEG'].fields_by_name['strategy']._serialized_options = b'\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
+  _globals['_LEG'].fields_by_name['strategy']._serialized_options = b'\342A\001\005\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
   _globals['_LEG'].fields_by_name['instrument']._loaded_options = None
-  _globals['_LEG'].fields_by_name['instrument']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_LEG'].fields_by_name['instrument']._serialized_options = b'\342A\001\005\272H\004r\002\030@'
   _globals['_LEG'].fields_by_name['side']._loaded_options = None
-  _globals['_LEG'].fields_by_name['side']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LEG'].fields_by_name['side']._serialized_options = b'\342A\001\005\272H\005\202\001\002\020\001'
   _globals['_LEG'].fields_by_name['quantity']._loaded_options = None
   _globals['_LEG'].fields_by_name['quantity']._serialized_options = b'\272H\t\"\007\030\200\255\342\004(\000'
   _globals['_LEG'].fields_by_name['entry_price']._loaded_options = None
@@ -50,17 +51,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEG'].fields_by_name['notes']._loaded_options = None
   _globals['_LEG'].fields_by_name['notes']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_LEG'].fields_by_name['status']._loaded_options = None
-  _globals['_LEG'].fields_by_name['status']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LEG'].fields_by_name['status']._serialized_options = b'\342A\001\003\272H\005\202\001\002\020\001'
   _globals['_LEG'].fields_by_name['exit_price']._loaded_options = None
-  _globals['_LEG'].fields_by_name['exit_price']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_LEG'].fields_by_name['exit_price']._serialized_options = b'\342A\001\003\272H\004r\002\030 '
+  _globals['_LEG'].fields_by_name['exit_time']._loaded_options = None
+  _globals['_LEG'].fields_by_name['exit_time']._serialized_options = b'\342A\001\003'
   _globals['_LEG'].fields_by_name['realized_pnl']._loaded_options = None
-  _globals['_LEG'].fields_by_name['realized_pnl']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_LEG'].fields_by_name['realized_pnl']._serialized_options = b'\342A\001\003\272H\004r\002\030 '
+  _globals['_LEG'].fields_by_name['create_time']._loaded_options = None
+  _globals['_LEG'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_LEG'].fields_by_name['update_time']._loaded_options = None
+  _globals['_LEG'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_LEG'].fields_by_name['etag']._loaded_options = None
   _globals['_LEG'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_SIDE']._serialized_start=897
-  _globals['_SIDE']._serialized_end=954
-  _globals['_LEGSTATUS']._serialized_start=956
-  _globals['_LEGSTATUS']._serialized_end=1039
-  _globals['_LEG']._serialized_start=105
-  _globals['_LEG']._serialized_end=895
+  _globals['_SIDE']._serialized_start=980
+  _globals['_SIDE']._serialized_end=1037
+  _globals['_LEGSTATUS']._serialized_start=1039
+  _globals['_LEGSTATUS']._serialized_end=1122
+  _globals['_LEG']._serialized_start=138
+  _globals['_LEG']._serialized_end=978
 # @@protoc_insertion_point(module_scope)

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from strikeline.v1 import component_pb2 as strikeline_dot_v1_dot_component__pb2
@@ -31,7 +32,7 @@ from strikeline.v1 import quote_pb2 as strikeline_dot_v1_dot_quote__pb2
 from strikeline.v1 import stream_pb2 as strikeline_dot_v1_dot_stream__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstrikeline/v1/monitor.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dstrikeline/v1/component.proto\x1a\x1estrikeline/v1/instrument.proto\x1a\x19strikeline/v1/quote.proto\x1a\x1astrikeline/v1/stream.proto\"\x96\x01\n\x18GetMarketSnapshotRequest\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12,\n\x0c\x65xpiry_limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x00R\x0b\x65xpiryLimit\x12!\n\x06levels\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x06levels\"\x97\x02\n\x0eMarketSnapshot\x12\x1e\n\nunderlying\x18\x01 \x01(\tR\nunderlying\x12*\n\x05quote\x18\x02 \x01(\x0b\x32\x14.strikeline.v1.QuoteR\x05quote\x12\x37\n\x07\x66utures\x18\x03 \x03(\x0b\x32\x1d.strikeline.v1.SnapshotFutureR\x07\x66utures\x12\x39\n\x08\x65xpiries\x18\x04 \x03(\x0b\x32\x1d.strikeline.v1.SnapshotExpiryR\x08\x65xpiries\x12/\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\x12\x14\n\x05stale\x18\x06 \x01(\x08R\x05stale\"T\n\x0eSnapshotFuture\x12\x16\n\x06\x65xpiry\x18\x01 \x01(\tR\x06\x65xpiry\x12*\n\x05quote\x18\x02 \x01(\x0b\x32\x14.strikeline.v1.QuoteR\x05quote\"\xee\x01\n\x0eSnapshotExpiry\x12\x16\n\x06\x65xpiry\x18\x01 \x01(\tR\x06\x65xpiry\x12\x16\n\x06labels\x18\x02 \x03(\tR\x06labels\x12,\n\x0freference_price\x18\x03 \x01(\x01H\x00R\x0ereferencePrice\x88\x01\x01\x12\"\n\natm_strike\x18\x04 \x01(\x01H\x01R\tatmStrike\x88\x01\x01\x12\x37\n\x07strikes\x18\x05 \x03(\x0b\x32\x1d.strikeline.v1.SnapshotStrikeR\x07strikesB\x12\n\x10_reference_priceB\r\n\x0b_atm_strike\"z\n\x0eSnapshotStrike\x12\x16\n\x06strike\x18\x01 \x01(\x01R\x06strike\x12(\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x14.strikeline.v1.QuoteR\x04\x63\x61ll\x12&\n\x03put\x18\x03 \x01(\x0b\x32\x14.strikeline.v1.QuoteR\x03put\"\x97\x01\n\x19GetMonitorMetadataRequest\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12,\n\x0c\x65xpiry_limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x00R\x0b\x65xpiryLimit\x12!\n\x06levels\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x06levels\"\x8c\x02\n\x0fMonitorMetadata\x12\x1e\n\nunderlying\x18\x01 \x01(\tR\nunderlying\x12\x39\n\ninstrument\x18\x02 \x01(\x0b\x32\x19.strikeline.v1.InstrumentR\ninstrument\x12\x33\n\x07\x66utures\x18\x03 \x03(\x0b\x32\x19.strikeline.v1.InstrumentR\x07\x66utures\x12\x38\n\x08\x65xpiries\x18\x04 \x03(\x0b\x32\x1c.strikeline.v1.MonitorExpiryR\x08\x65xpiries\x12/\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\"\xa2\x02\n\rMonitorExpiry\x12\x16\n\x06\x65xpiry\x18\x01 \x01(\tR\x06\x65xpiry\x12\x16\n\x06labels\x18\x02 \x03(\tR\x06labels\x12,\n\x0freference_price\x18\x03 \x01(\x01H\x00R\x0ereferencePrice\x88\x01\x01\x12\"\n\natm_strike\x18\x04 \x01(\x01H\x01R\tatmStrike\x88\x01\x01\x12$\n\x0bstrike_step\x18\x05 \x01(\x01H\x02R\nstrikeStep\x88\x01\x01\x12\x36\n\x07strikes\x18\x06 \x03(\x0b\x32\x1c.strikeline.v1.MonitorStrikeR\x07strikesB\x12\n\x10_reference_priceB\r\n\x0b_atm_strikeB\x0e\n\x0c_strike_step\"\x83\x01\n\rMonitorStrike\x12\x16\n\x06strike\x18\x01 \x01(\x01R\x06strike\x12-\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x19.strikeline.v1.InstrumentR\x04\x63\x61ll\x12+\n\x03put\x18\x03 \x01(\x0b\x32\x19.strikeline.v1.InstrumentR\x03put\"\x8f\x01\n\x1bSearchMonitorSymbolsRequest\x12\x1f\n\x05query\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x05query\x12&\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x32(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"~\n\x1cSearchMonitorSymbolsResponse\x12\x36\n\x07symbols\x18\x01 \x03(\x0b\x32\x1c.strikeline.v1.MonitorSymbolR\x07symbols\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8d\x01\n\rMonitorSymbol\x12\x1e\n\nunderlying\x18\x01 \x01(\tR\nunderlying\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x39\n\ninstrument\x18\x03 \x01(\x0b\x32\x19.strikeline.v1.InstrumentR\ninstrument\"\xe9\x02\n\x0eMonitorSession\x12\x42\n\x0fmonitor_session\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x0emonitorSession\x12\x35\n\x0binstruments\x18\x02 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xb8\x17\x18\x01\"\x06r\x04\x10\x03\x18@R\x0binstruments\x12=\n\tselection\x18\x03 \x01(\x0b\x32\x1f.strikeline.v1.MonitorSelectionR\tselection\x12#\n\x08revision\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08revision\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\x8e\x01\n\x10MonitorSelection\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12,\n\x0c\x65xpiry_limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x00R\x0b\x65xpiryLimit\x12!\n\x06levels\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x06levels\"\xb0\x02\n\x1b\x43reateMonitorSessionRequest\x12N\n\x0fmonitor_session\x18\x01 \x01(\x0b\x32\x1d.strikeline.v1.MonitorSessionB\x06\xbaH\x03\xc8\x01\x01R\x0emonitorSession:\xc0\x01\xbaH\xbc\x01\x1a\xb9\x01\n$monitor_session.instruments.required\x12;must not be empty without a selection, and must be with one\x1aT(this.monitor_session.instruments.size() > 0) != has(this.monitor_session.selection)\"\x85\x07\n\x1bUpdateMonitorSessionRequest\x12N\n\x0fmonitor_session\x18\x01 \x01(\x0b\x32\x1d.strikeline.v1.MonitorSessionB\x06\xbaH\x03\xc8\x01\x01R\x0emonitorSession\x12[\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x1e\xbaH\x1b\xe2\x01\x18\x12\x0binstruments\x12\tselectionR\nupdateMask:\xb8\x05\xbaH\xb4\x05\x1ai\n(monitor_session.monitor_session.required\x12\x11must not be empty\x1a*this.monitor_session.monitor_session != \'\'\x1a\xae\x01\n$monitor_session.instruments.required\x12\x11must not be empty\x1as!has(this.update_mask) || !(\'instruments\' in this.update_mask.paths) || this.monitor_session.instruments.size() > 0\x1a\xa2\x01\n\"monitor_session.selection.required\x12\x11must not be empty\x1ai!has(this.update_mask) || !(\'selection\' in this.update_mask.paths) || has(this.monitor_session.selection)\x1a\xf0\x01\n#monitor_session.selection.exclusive\x12$must not be given beside instruments\x1a\xa2\x01this.update_mask.paths.size() == 1 || this.update_mask.paths.size() == 0 && (this.monitor_session.instruments.size() == 0 || !has(this.monitor_session.selection))\"c\n\x1b\x44\x65leteMonitorSessionRequest\x12\x44\n\x0fmonitor_session\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x10\x01\x18$2\x10^[A-Za-z0-9_-]+$R\x0emonitorSession\"\x19\n\x17GetMonitorStatusRequest\"\xa8\x02\n\rMonitorStatus\x12\x39\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.strikeline.v1.MonitorSessionR\x08sessions\x12 \n\x0binstruments\x18\x02 \x03(\tR\x0binstruments\x12#\n\rsession_limit\x18\x03 \x01(\x05R\x0csessionLimit\x12\x37\n\nfeed_state\x18\x04 \x01(\x0e\x32\x18.strikeline.v1.FeedStateR\tfeedState\x12\x1f\n\x0b\x66\x65\x65\x64_source\x18\x05 \x01(\tR\nfeedSource\x12;\n\x0bmarket_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nmarketTime\"\x94\x01\n\x14StreamMonitorRequest\x12\x44\n\x0fmonitor_session\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x10\x01\x18$2\x10^[A-Za-z0-9_-]+$R\x0emonitorSession\x12\x36\n\x07options\x18\x02 \x01(\x0b\x32\x1c.strikeline.v1.StreamOptionsR\x07optionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstrikeline/v1/monitor.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dstrikeline/v1/component.proto\x1a\x1estrikeline/v1/instrument.proto\x1a\x19strikeline/v1/quote.proto\x1a\x1astrikeline/v1/stream.proto\"\x96\x01\n\x18GetMarketSnapshotRequest\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12,\n\x0c\x65xpiry_limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x00R\x0b\x65xpiryLimit\x12!\n\x06levels\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x06levels\"\x97\x02\n\x0eMarketSnapshot\x12\x1e\n\nunderlying\x18\x01 \x01(\tR\nunderlying\x12*\n\x05quote\x18\x02 \x01(\x0b\x32\x14.strikeline.v1.QuoteR\x05quote\x12\x37\n\x07\x66utures\x18\x03 \x03(\x0b\x32\x1d.strikeline.v1.SnapshotFutureR\x07\x66utures\x12\x39\n\x08\x65xpiries\x18\x04 \x03(\x0b\x32\x1d.strikeline.v1.SnapshotExpiryR\x08\x65xpiries\x12/\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\x12\x14\n\x05stale\x18\x06 \x01(\x08R\x05stale\"T\n\x0eSnapshotFuture\x12\x16\n\x06\x65xpiry\x18\x01 \x01(\tR\x06\x65xpiry\x12*\n\x05quote\x18\x02 \x01(\x0b\x32\x14.strikeline.v1.QuoteR\x05quote\"\xee\x01\n\x0eSnapshotExpiry\x12\x16\n\x06\x65xpiry\x18\x01 \x01(\tR\x06\x65xpiry\x12\x16\n\x06labels\x18\x02 \x03(\tR\x06labels\x12,\n\x0freference_price\x18\x03 \x01(\x01H\x00R\x0ereferencePrice\x88\x01\x01\x12\"\n\natm_strike\x18\x04 \x01(\x01H\x01R\tatmStrike\x88\x01\x01\x12\x37\n\x07strikes\x18\x05 \x03(\x0b\x32\x1d.strikeline.v1.SnapshotStrikeR\x07strikesB\x12\n\x10_reference_priceB\r\n\x0b_atm_strike\"z\n\x0eSnapshotStrike\x12\x16\n\x06strike\x18\x01 \x01(\x01R\x06strike\x12(\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x14.strikeline.v1.QuoteR\x04\x63\x61ll\x12&\n\x03put\x18\x03 \x01(\x0b\x32\x14.strikeline.v1.QuoteR\x03put\"\x97\x01\n\x19GetMonitorMetadataRequest\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12,\n\x0c\x65xpiry_limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x00R\x0b\x65xpiryLimit\x12!\n\x06levels\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x06levels\"\x8c\x02\n\x0fMonitorMetadata\x12\x1e\n\nunderlying\x18\x01 \x01(\tR\nunderlying\x12\x39\n\ninstrument\x18\x02 \x01(\x0b\x32\x19.strikeline.v1.InstrumentR\ninstrument\x12\x33\n\x07\x66utures\x18\x03 \x03(\x0b\x32\x19.strikeline.v1.InstrumentR\x07\x66utures\x12\x38\n\x08\x65xpiries\x18\x04 \x03(\x0b\x32\x1c.strikeline.v1.MonitorExpiryR\x08\x65xpiries\x12/\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\"\xa2\x02\n\rMonitorExpiry\x12\x16\n\x06\x65xpiry\x18\x01 \x01(\tR\x06\x65xpiry\x12\x16\n\x06labels\x18\x02 \x03(\tR\x06labels\x12,\n\x0freference_price\x18\x03 \x01(\x01H\x00R\x0ereferencePrice\x88\x01\x01\x12\"\n\natm_strike\x18\x04 \x01(\x01H\x01R\tatmStrike\x88\x01\x01\x12$\n\x0bstrike_step\x18\x05 \x01(\x01H\x02R\nstrikeStep\x88\x01\x01\x12\x36\n\x07strikes\x18\x06 \x03(\x0b\x32\x1c.strikeline.v1.MonitorStrikeR\x07strikesB\x12\n\x10_reference_priceB\r\n\x0b_atm_strikeB\x0e\n\x0c_strike_step\"\x83\x01\n\rMonitorStrike\x12\x16\n\x06strike\x18\x01 \x01(\x01R\x06strike\x12-\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x19.strikeline.v1.InstrumentR\x04\x63\x61ll\x12+\n\x03put\x18\x03 \x01(\x0b\x32\x19.strikeline.v1.InstrumentR\x03put\"\x8f\x01\n\x1bSearchMonitorSymbolsRequest\x12\x1f\n\x05query\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x05query\x12&\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x32(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"~\n\x1cSearchMonitorSymbolsResponse\x12\x36\n\x07symbols\x18\x01 \x03(\x0b\x32\x1c.strikeline.v1.MonitorSymbolR\x07symbols\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8d\x01\n\rMonitorSymbol\x12\x1e\n\nunderlying\x18\x01 \x01(\tR\nunderlying\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x39\n\ninstrument\x18\x03 \x01(\x0b\x32\x19.strikeline.v1.InstrumentR\ninstrument\"\xfd\x02\n\x0eMonitorSession\x12\x46\n\x0fmonitor_session\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x08\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x0emonitorSession\x12\x35\n\x0binstruments\x18\x02 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xb8\x17\x18\x01\"\x06r\x04\x10\x03\x18@R\x0binstruments\x12=\n\tselection\x18\x03 \x01(\x0b\x32\x1f.strikeline.v1.MonitorSelectionR\tselection\x12\'\n\x08revision\x18\x04 \x01(\x05\x42\x0b\xe2\x41\x01\x03\xbaH\x04\x1a\x02(\x00R\x08revision\x12\x41\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nexpireTime\"\x8e\x01\n\x10MonitorSelection\x12)\n\nunderlying\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nunderlying\x12,\n\x0c\x65xpiry_limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x00R\x0b\x65xpiryLimit\x12!\n\x06levels\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x06levels\"\xb0\x02\n\x1b\x43reateMonitorSessionRequest\x12N\n\x0fmonitor_session\x18\x01 \x01(\x0b\x32\x1d.strikeline.v1.MonitorSessionB\x06\xbaH\x03\xc8\x01\x01R\x0emonitorSession:\xc0\x01\xbaH\xbc\x01\x1a\xb9\x01\n$monitor_session.instruments.required\x12;must not be empty without a selection, and must be with one\x1aT(this.monitor_session.instruments.size() > 0) != has(this.monitor_session.selection)\"\x85\x07\n\x1bUpdateMonitorSessionRequest\x12N\n\x0fmonitor_session\x18\x01 \x01(\x0b\x32\x1d.strikeline.v1.MonitorSessionB\x06\xbaH\x03\xc8\x01\x01R\x0emonitorSession\x12[\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x1e\xbaH\x1b\xe2\x01\x18\x12\x0binstruments\x12\tselectionR\nupdateMask:\xb8\x05\xbaH\xb4\x05\x1ai\n(monitor_session.monitor_session.required\x12\x11must not be empty\x1a*this.monitor_session.monitor_session != \'\'\x1a\xae\x01\n$monitor_session.instruments.required\x12\x11must not be empty\x1as!has(this.update_mask) || !(\'instruments\' in this.update_mask.paths) || this.monitor_session.instruments.size() > 0\x1a\xa2\x01\n\"monitor_session.selection.required\x12\x11must not be empty\x1ai!has(this.update_mask) || !(\'selection\' in this.update_mask.paths) || has(this.monitor_session.selection)\x1a\xf0\x01\n#monitor_session.selection.exclusive\x12$must not be given beside instruments\x1a\xa2\x01this.update_mask.paths.size() == 1 || this.update_mask.paths.size() == 0 && (this.monitor_session.instruments.size() == 0 || !has(this.monitor_session.selection))\"c\n\x1b\x44\x65leteMonitorSessionRequest\x12\x44\n\x0fmonitor_session\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x10\x01\x18$2\x10^[A-Za-z0-9_-]+$R\x0emonitorSession\"\x19\n\x17GetMonitorStatusRequest\"\xa8\x02\n\rMonitorStatus\x12\x39\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.strikeline.v1.MonitorSessionR\x08sessions\x12 \n\x0binstruments\x18\x02 \x03(\tR\x0binstruments\x12#\n\rsession_limit\x18\x03 \x01(\x05R\x0csessionLimit\x12\x37\n\nfeed_state\x18\x04 \x01(\x0e\x32\x18.strikeline.v1.FeedStateR\tfeedState\x12\x1f\n\x0b\x66\x65\x65\x64_source\x18\x05 \x01(\tR\nfeedSource\x12;\n\x0bmarket_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nmarketTime\"\x94\x01\n\x14StreamMonitorRequest\x12\x44\n\x0fmonitor_session\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x10\x01\x18$2\x10^[A-Za-z0-9_-]+$R\x0emonitorSession\x12\x36\n\x07options\x18\x02 \x01(\x0b\x32\x1c.strikeline.v1.StreamOptionsR\x07optionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,11 +58,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHMONITORSYMBOLSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_SEARCHMONITORSYMBOLSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_MONITORSESSION'].fields_by_name['monitor_session']._loaded_options = None
-  _globals['_MONITORSESSION'].fields_by_name['monitor_session']._serialized_options = b'\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
+  _globals['_MONITORSESSION'].fields_by_name['monitor_session']._serialized_options = b'\342A\001\010\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
   _globals['_MONITORSESSION'].fields_by_name['instruments']._loaded_options = None
   _globals['_MONITORSESSION'].fields_by_name['instruments']._serialized_options = b'\272H\020\222\001\r\020\270\027\030\001\"\006r\004\020\003\030@'
   _globals['_MONITORSESSION'].fields_by_name['revision']._loaded_options = None
-  _globals['_MONITORSESSION'].fields_by_name['revision']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_MONITORSESSION'].fields_by_name['revision']._serialized_options = b'\342A\001\003\272H\004\032\002(\000'
+  _globals['_MONITORSESSION'].fields_by_name['create_time']._loaded_options = None
+  _globals['_MONITORSESSION'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_MONITORSESSION'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_MONITORSESSION'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
   _globals['_MONITORSELECTION'].fields_by_name['underlying']._loaded_options = None
   _globals['_MONITORSELECTION'].fields_by_name['underlying']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_MONITORSELECTION'].fields_by_name['expiry_limit']._loaded_options = None
@@ -82,44 +87,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEMONITORSESSIONREQUEST'].fields_by_name['monitor_session']._serialized_options = b'\272H\030r\026\020\001\030$2\020^[A-Za-z0-9_-]+$'
   _globals['_STREAMMONITORREQUEST'].fields_by_name['monitor_session']._loaded_options = None
   _globals['_STREAMMONITORREQUEST'].fields_by_name['monitor_session']._serialized_options = b'\272H\030r\026\020\001\030$2\020^[A-Za-z0-9_-]+$'
-  _globals['_GETMARKETSNAPSHOTREQUEST']._serialized_start=261
-  _globals['_GETMARKETSNAPSHOTREQUEST']._serialized_end=411
-  _globals['_MARKETSNAPSHOT']._serialized_start=414
-  _globals['_MARKETSNAPSHOT']._serialized_end=693
-  _globals['_SNAPSHOTFUTURE']._serialized_start=695
-  _globals['_SNAPSHOTFUTURE']._serialized_end=779
-  _globals['_SNAPSHOTEXPIRY']._serialized_start=782
-  _globals['_SNAPSHOTEXPIRY']._serialized_end=1020
-  _globals['_SNAPSHOTSTRIKE']._serialized_start=1022
-  _globals['_SNAPSHOTSTRIKE']._serialized_end=1144
-  _globals['_GETMONITORMETADATAREQUEST']._serialized_start=1147
-  _globals['_GETMONITORMETADATAREQUEST']._serialized_end=1298
-  _globals['_MONITORMETADATA']._serialized_start=1301
-  _globals['_MONITORMETADATA']._serialized_end=1569
-  _globals['_MONITOREXPIRY']._serialized_start=1572
-  _globals['_MONITOREXPIRY']._serialized_end=1862
-  _globals['_MONITORSTRIKE']._serialized_start=1865
-  _globals['_MONITORSTRIKE']._serialized_end=1996
-  _globals['_SEARCHMONITORSYMBOLSREQUEST']._serialized_start=1999
-  _globals['_SEARCHMONITORSYMBOLSREQUEST']._serialized_end=2142
-  _globals['_SEARCHMONITORSYMBOLSRESPONSE']._serialized_start=2144
-  _globals['_SEARCHMONITORSYMBOLSRESPONSE']._serialized_end=2270
-  _globals['_MONITORSYMBOL']._serialized_start=2273
-  _globals['_MONITORSYMBOL']._serialized_end=2414
-  _globals['_MONITORSESSION']._serialized_start=2417
-  _globals['_MONITORSESSION']._serialized_end=2778
-  _globals['_MONITORSELECTION']._serialized_start=2781
-  _globals['_MONITORSELECTION']._serialized_end=2923
-  _globals['_CREATEMONITORSESSIONREQUEST']._serialized_start=2926
-  _globals['_CREATEMONITORSESSIONREQUEST']._serialized_end=3230
-  _globals['_UPDATEMONITORSESSIONREQUEST']._serialized_start=3233
-  _globals['_UPDATEMONITORSESSIONREQUEST']._serialized_end=4134
-  _globals['_DELETEMONITORSESSIONREQUEST']._serialized_start=4136
-  _globals['_DELETEMONITORSESSIONREQUEST']._serialized_end=4235
-  _globals['_GETMONITORSTATUSREQUEST']._serialized_start=4237
-  _globals['_GETMONITORSTATUSREQUEST']._serialized_end=4262
-  _globals['_MONITORSTATUS']._serialized_start=4265
-  _globals['_MONITORSTATUS']._serialized_end=4561
-  _globals['_STREAMMONITORREQUEST']._serialized_start=4564
-  _globals['_STREAMMONITORREQUEST']._serialized_end=4712
+  _globals['_GETMARKETSNAPSHOTREQUEST']._serialized_start=294
+  _globals['_GETMARKETSNAPSHOTREQUEST']._serialized_end=444
+  _globals['_MARKETSNAPSHOT']._serialized_start=447
+  _globals['_MARKETSNAPSHOT']._serialized_end=726
+  _globals['_SNAPSHOTFUTURE']._serialized_start=728
+  _globals['_SNAPSHOTFUTURE']._serialized_end=812
+  _globals['_SNAPSHOTEXPIRY']._serialized_start=815
+  _globals['_SNAPSHOTEXPIRY']._serialized_end=1053
+  _globals['_SNAPSHOTSTRIKE']._serialized_start=1055
+  _globals['_SNAPSHOTSTRIKE']._serialized_end=1177
+  _globals['_GETMONITORMETADATAREQUEST']._serialized_start=1180
+  _globals['_GETMONITORMETADATAREQUEST']._serialized_end=1331
+  _globals['_MONITORMETADATA']._serialized_start=1334
+  _globals['_MONITORMETADATA']._serialized_end=1602
+  _globals['_MONITOREXPIRY']._serialized_start=1605
+  _globals['_MONITOREXPIRY']._serialized_end=1895
+  _globals['_MONITORSTRIKE']._serialized_start=1898
+  _globals['_MONITORSTRIKE']._serialized_end=2029
+  _globals['_SEARCHMONITORSYMBOLSREQUEST']._serialized_start=2032
+  _globals['_SEARCHMONITORSYMBOLSREQUEST']._serialized_end=2175
+  _globals['_SEARCHMONITORSYMBOLSRESPONSE']._serialized_start=2177
+  _globals['_SEARCHMONITORSYMBOLSRESPONSE']._serialized_end=2303
+  _globals['_MONITORSYMBOL']._serialized_start=2306
+  _globals['_MONITORSYMBOL']._serialized_end=2447
+  _globals['_MONITORSESSION']._serialized_start=2450
+  _globals['_MONITORSESSION']._serialized_end=2831
+  _globals['_MONITORSELECTION']._serialized_start=2834
+  _globals['_MONITORSELECTION']._serialized_end=2976
+  _globals['_CREATEMONITORSESSIONREQUEST']._serialized_start=2979
+  _globals['_CREATEMONITORSESSIONREQUEST']._serialized_end=3283
+  _globals['_UPDATEMONITORSESSIONREQUEST']._serialized_start=3286
+  _globals['_UPDATEMONITORSESSIONREQUEST']._serialized_end=4187
+  _globals['_DELETEMONITORSESSIONREQUEST']._serialized_start=4189
+  _globals['_DELETEMONITORSESSIONREQUEST']._serialized_end=4288
+  _globals['_GETMONITORSTATUSREQUEST']._serialized_start=4290
+  _globals['_GETMONITORSTATUSREQUEST']._serialized_end=4315
+  _globals['_MONITORSTATUS']._serialized_start=4318
+  _globals['_MONITORSTATUS']._serialized_end=4614
+  _globals['_STREAMMONITORREQUEST']._serialized_start=4617
+  _globals['_STREAMMONITORREQUEST']._serialized_end=4765
 # @@protoc_insertion_point(module_scope)

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstrikeline/v1/strategy.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x04\n\x08Strategy\x12\x35\n\x08strategy\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x08strategy\x12\x33\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x07\x61\x63\x63ount\x12+\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x64isplayName\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fR\x0b\x64\x65scription\x12&\n\x04tags\x18\x05 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x14\x18\x01\"\x06r\x04\x10\x01\x18(R\x04tags\x12?\n\x06status\x18\x06 \x01(\x0e\x32\x1d.strikeline.v1.StrategyStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12\x1b\n\x04\x65tag\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12$\n\x0eopen_leg_count\x18\n \x01(\x05R\x0copenLegCount\x12\x1e\n\x03m2m\x18\x0b \x01(\tB\x07\xbaH\x04r\x02\x18 H\x00R\x03m2m\x88\x01\x01\x12\x35\n\x08m2m_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07m2mTime\x12\x1d\n\nis_default\x18\r \x01(\x08R\tisDefaultB\x06\n\x04_m2m*\x87\x01\n\x0eStrategyStatus\x12\x1f\n\x1bSTRATEGY_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16STRATEGY_STATUS_ACTIVE\x10\x01\x12\x1a\n\x16STRATEGY_STATUS_CLOSED\x10\x02\x12\x1c\n\x18STRATEGY_STATUS_ARCHIVED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstrikeline/v1/strategy.proto\x12\rstrikeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x05\n\x08Strategy\x12\x39\n\x08strategy\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x08\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x08strategy\x12\x37\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x1d\xe2\x41\x01\x05\xbaH\x16r\x14\x18$2\x10^[A-Za-z0-9_-]*$R\x07\x61\x63\x63ount\x12+\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x64isplayName\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fR\x0b\x64\x65scription\x12&\n\x04tags\x18\x05 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x14\x18\x01\"\x06r\x04\x10\x01\x18(R\x04tags\x12\x43\n\x06status\x18\x06 \x01(\x0e\x32\x1d.strikeline.v1.StrategyStatusB\x0c\xe2\x41\x01\x03\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12\x1b\n\x04\x65tag\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\x12\x41\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12*\n\x0eopen_leg_count\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x03R\x0copenLegCount\x12\"\n\x03m2m\x18\x0b \x01(\tB\x0b\xe2\x41\x01\x03\xbaH\x04r\x02\x18 H\x00R\x03m2m\x88\x01\x01\x12;\n\x08m2m_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\x07m2mTime\x12#\n\nis_default\x18\r \x01(\x08\x42\x04\xe2\x41\x01\x03R\tisDefaultB\x06\n\x04_m2m*\x87\x01\n\x0eStrategyStatus\x12\x1f\n\x1bSTRATEGY_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16STRATEGY_STATUS_ACTIVE\x10\x01\x12\x1a\n\x16STRATEGY_STATUS_CLOSED\x10\x02\x12\x1c\n\x18STRATEGY_STATUS_ARCHIVED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +35,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strikeline.v1.strategy_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STRATEGY'].fields_by_name['strategy']._loaded_options = None
-  _globals['_STRATEGY'].fields_by_name['strategy']._serialized_options = b'\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
+  _globals['_STRATEGY'].fields_by_name['strategy']._serialized_options = b'\342A\001\010\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
   _globals['_STRATEGY'].fields_by_name['account']._loaded_options = None
-  _globals['_STRATEGY'].fields_by_name['account']._serialized_options = b'\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
+  _globals['_STRATEGY'].fields_by_name['account']._serialized_options = b'\342A\001\005\272H\026r\024\030$2\020^[A-Za-z0-9_-]*$'
   _globals['_STRATEGY'].fields_by_name['display_name']._loaded_options = None
   _globals['_STRATEGY'].fields_by_name['display_name']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_STRATEGY'].fields_by_name['description']._loaded_options = None
@@ -44,13 +45,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STRATEGY'].fields_by_name['tags']._loaded_options = None
   _globals['_STRATEGY'].fields_by_name['tags']._serialized_options = b'\272H\017\222\001\014\020\024\030\001\"\006r\004\020\001\030('
   _globals['_STRATEGY'].fields_by_name['status']._loaded_options = None
-  _globals['_STRATEGY'].fields_by_name['status']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_STRATEGY'].fields_by_name['status']._serialized_options = b'\342A\001\003\272H\005\202\001\002\020\001'
   _globals['_STRATEGY'].fields_by_name['etag']._loaded_options = None
   _globals['_STRATEGY'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_STRATEGY'].fields_by_name['create_time']._loaded_options = None
+  _globals['_STRATEGY'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_STRATEGY'].fields_by_name['update_time']._loaded_options = None
+  _globals['_STRATEGY'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_STRATEGY'].fields_by_name['open_leg_count']._loaded_options = None
+  _globals['_STRATEGY'].fields_by_name['open_leg_count']._serialized_options = b'\342A\001\003'
   _globals['_STRATEGY'].fields_by_name['m2m']._loaded_options = None
-  _globals['_STRATEGY'].fields_by_name['m2m']._serialized_options = b'\272H\004r\002\030 '
-  _globals['_STRATEGYSTATUS']._serialized_start=740
-  _globals['_STRATEGYSTATUS']._serialized_end=875
-  _globals['_STRATEGY']._serialized_start=110
-  _globals['_STRATEGY']._serialized_end=737
+  _globals['_STRATEGY'].fields_by_name['m2m']._serialized_options = b'\342A\001\003\272H\004r\002\030 '
+  _globals['_STRATEGY'].fields_by_name['m2m_time']._loaded_options = None
+  _globals['_STRATEGY'].fields_by_name['m2m_time']._serialized_options = b'\342A\001\003'
+  _globals['_STRATEGY'].fields_by_name['is_default']._loaded_options = None
+  _globals['_STRATEGY'].fields_by_name['is_default']._serialized_options = b'\342A\001\003'
+  _globals['_STRATEGYSTATUS']._serialized_start=819
+  _globals['_STRATEGYSTATUS']._serialized_end=954
+  _globals['_STRATEGY']._serialized_start=143
+  _globals['_STRATEGY']._serialized_end=816
 # @@protoc_insertion_point(module_scope)

@@ -72,7 +72,7 @@ class Strategy(_message.Message):
     account: _builtins.str
     """The account that owns it."""
     display_name: _builtins.str
-    """Name for people, 1 to 200 characters, unique among the account's strategies that are not archived."""
+    """Name for people, 1 to 200 characters, not only blanks, unique among the account's strategies that are not archived."""
     description: _builtins.str
     """Free text, up to 2,000 characters."""
     status: Global___StrategyStatus.ValueType
