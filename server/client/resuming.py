@@ -23,6 +23,11 @@ _MENDABLE = frozenset(
 """What a new connection may mend: servers that drain, die or are restarted, and proxies that lose their upstream."""
 
 
+_FULL = "STREAM_LIMIT_EXCEEDED"
+LIMIT_ATTEMPTS = 10
+"""Refusals for too many streams that a resumption outlasts: a server that died may still be counted for seconds."""
+
+
 class StreamRequest(Protocol):
     """A request of any stream."""
 
@@ -65,24 +70,30 @@ class Resuming:
     ) -> AsyncIterator[EnvelopeType]:
         """See Client.resuming."""
         token = request.options.resume_token if request.options else ""
-        attempt = 0
+        attempt = refusals = 0
+        resumed = bool(token)
         while True:
+            pause = 0.0
             try:
                 async with aclosing(self._watched(method, _from(request, token), self._silence(request))) as envelopes:
                     async for envelope in envelopes:
-                        attempt = 0
+                        attempt = refusals = 0
+                        resumed = True
                         yield envelope
                         token = envelope.resume_token or token
                 return
             except CallError as error:
+                if error.reason == _FULL:
+                    refusals, pause = refusals + 1, error.retry_after or 0.0
                 if error.reason == _EXPIRED:
                     token = ""
-                elif error.code not in _MENDABLE:
+                elif not _mendable(error, resumed=resumed, refusals=refusals):
                     raise
             except _Silent:
                 pass
             attempt += 1
-            await self._sleep(backoff(attempt, self._options.reconnect_longest_delay, random.random()))
+            shortest = backoff(attempt, self._options.reconnect_longest_delay, random.random())
+            await self._sleep(max(shortest, pause))
 
     async def _watched(
         self, method: OpenStream[RequestType, EnvelopeType], request: RequestType, silence: float
@@ -105,6 +116,12 @@ class Resuming:
         asked = request.options.heartbeat_interval if request.options else None
         interval = asked.total_seconds() if asked else self._options.default_heartbeat
         return interval * self._options.silence_factor
+
+
+def _mendable(error: CallError, *, resumed: bool, refusals: int) -> bool:
+    if error.reason == _FULL:
+        return resumed and refusals < LIMIT_ATTEMPTS
+    return error.code in _MENDABLE
 
 
 def _from(request: RequestType, token: str) -> RequestType:

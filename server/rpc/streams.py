@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import secrets
 import time
@@ -14,9 +13,11 @@ from typing import Protocol
 from server.domain.errors import ResourceExhausted, StrikelineError
 from server.rpc.call import Call
 
-RENEW_PARTS = 5
-"""Each second a part of the entries is renewed, and each entry once in as many seconds."""
-EXPIRE_SECONDS = 20.0
+RENEW_SECONDS = 1.0
+EXPIRE_SECONDS = 3.0
+"""After so long without renewal the streams of a process no longer count: it is dead, and its clients go elsewhere."""
+RETRY_SECONDS = 1.0
+"""When a client that is refused may ask again: the streams in its way may be those of a dead process."""
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +39,14 @@ class OpenStream:
 
 
 class StreamDirectory(Protocol):
-    """The directory that replicas share. Entries expire unless renewed."""
+    """The directory that replicas share. The entries of a process expire unless it renews them, all at once."""
 
     async def add(self, entry: OpenStream, *, per_user: int, per_address: int, expire: float) -> str:
         """Adds a stream. -> empty, or which limit refuses it: `user` or `address`."""
         ...
 
-    async def renew(self, streams: Sequence[str], expire: float) -> Sequence[str]:
-        """Keeps entries alive. -> those that somebody asked to end."""
+    async def renew(self, expire: float) -> Sequence[str]:
+        """Keeps the entries of this process alive. -> those that somebody asked to end."""
         ...
 
     async def remove(self, entry: OpenStream) -> None:
@@ -110,7 +111,7 @@ class Streams:
         try:
             await self._directory.remove(entry)
         except StrikelineError as error:
-            log.warning("stream %s stays listed until it expires: %s", entry.stream, error)
+            log.warning("stream %s stays listed until Redis is back: %s", entry.stream, error)
 
     def was_cancelled(self, stream: str) -> bool:
         """Whether the stream ends because somebody asked for it."""
@@ -118,21 +119,24 @@ class Streams:
 
     async def run(self) -> None:
         """Renews entries, and ends the streams that somebody on any replica asked to end; until cancelled."""
-        for turn in itertools.count():
-            await asyncio.sleep(1.0)
-            part = [stream for stream in self._open if hash(stream) % RENEW_PARTS == turn % RENEW_PARTS]
-            try:
-                for stream in await self._directory.renew(part, EXPIRE_SECONDS):
-                    self.cancel(stream)
-            except StrikelineError as error:
-                log.warning("streams not renewed: %s", error)
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Does it once."""
+        try:
+            for stream in await self._directory.renew(EXPIRE_SECONDS):
+                self.cancel(stream)
+        except StrikelineError as error:
+            log.warning("streams not renewed: %s", error)
 
     async def of_user(self, user: str) -> Sequence[OpenStream]:
         """A user's streams on all replicas, oldest first."""
         return await self._directory.of_user(user)
 
     async def request_end(self, user: str, stream: str) -> bool:
-        """Ends a stream of the user's: at once when it is of this process, else within some seconds. -> it exists."""
+        """Ends a stream of the user's: at once when it is of this process, else within about a second. -> it exists."""
         if not await self._directory.request_end(user, stream):
             return False
         self.cancel(stream)
@@ -164,4 +168,5 @@ def _full(limit: str, count: int) -> ResourceExhausted:
         f"at most {count} streams are open at once for one {limit}",
         reason="STREAM_LIMIT_EXCEEDED",
         metadata={"of": limit, "limit": str(count)},
+        retry_after=RETRY_SECONDS,
     )

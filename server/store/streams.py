@@ -1,11 +1,17 @@
-"""Open streams of all processes in Redis: counted, listed, and asked to end. An entry that nobody renews expires."""
+"""Open streams of all processes in Redis: counted, listed, and asked to end.
+
+Each process has one sign of life, which it renews however many streams it has. Whoever comes next buries a process
+whose sign has expired, with all its streams, so that they count against nobody.
+"""
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar, cast
 
+from server.domain.errors import Unavailable
 from server.store.redis import RedisClient, Script
 
 
@@ -50,130 +56,207 @@ class StreamEntry(Protocol):
 
 E = TypeVar("E", bound=StreamEntry)
 
-# KEYS: the user's streams, the address's streams (both by time of expiry), all streams by time of expiry, all entries.
-# ARGV: id, entry, milliseconds to live, limit of the user, limit of the address. -> '', 'user' or 'address'.
-_ADD: Final = Script("""
+_COMMON: Final = """
+local processes, entries, ending, root, self = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local expired = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 100)
-if #expired > 0 then
-    redis.call('ZREM', KEYS[3], unpack(expired))
-    redis.call('HDEL', KEYS[4], unpack(expired))
+local own = root .. ':process:' .. self
+
+local function put(entry)
+    local fields = cjson.decode(entry)
+    redis.call('HSET', entries, fields[1], entry)
+    redis.call('SADD', root .. ':user:' .. fields[2], fields[1])
+    redis.call('SADD', root .. ':address:' .. fields[3], fields[1])
+    redis.call('SADD', own, fields[1])
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[4]) then return 'user' end
-if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[5]) then return 'address' end
-for index = 1, 3 do redis.call('ZADD', KEYS[index], now + ARGV[3], ARGV[1]) end
-for index = 1, 2 do redis.call('PEXPIRE', KEYS[index], ARGV[3] * 4) end
-redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
+
+local function drop(id)
+    local entry = redis.call('HGET', entries, id)
+    if entry then
+        local fields = cjson.decode(entry)
+        redis.call('SREM', root .. ':user:' .. fields[2], id)
+        redis.call('SREM', root .. ':address:' .. fields[3], id)
+        redis.call('HDEL', entries, id)
+    end
+    redis.call('SREM', ending, id)
+end
+
+for _, process in ipairs(redis.call('ZRANGEBYSCORE', processes, '-inf', now)) do
+    if process ~= self then
+        local streams = root .. ':process:' .. process
+        for _, id in ipairs(redis.call('SMEMBERS', streams)) do drop(id) end
+        redis.call('DEL', streams)
+        redis.call('ZREM', processes, process)
+    end
+end
+"""
+"""Begins every script: KEYS are the processes by time of expiry, all entries by id, and the ids of streams asked to
+end; ARGV begins with what all keys begin with, and the calling process. Buries the dead."""
+
+_UNKNOWN: Final = "unknown"
+
+# ARGV: …, milliseconds to live, entry, its user, its address, their limits. -> '', 'user', 'address', or 'unknown' when
+# the calling process has no sign of life: its other streams may have been forgotten as well.
+_ADD: Final = Script(
+    _COMMON
+    + """
+if not redis.call('ZSCORE', processes, self) then return 'unknown' end
+redis.call('ZADD', processes, now + ARGV[3], self)
+if redis.call('SCARD', root .. ':user:' .. ARGV[5]) >= tonumber(ARGV[7]) then return 'user' end
+if redis.call('SCARD', root .. ':address:' .. ARGV[6]) >= tonumber(ARGV[8]) then return 'address' end
+put(ARGV[4])
 return ''
-""")
+"""
+)
 
-# KEYS: as above, then the streams asked to end. ARGV: id, entry, milliseconds to live. -> 1 when asked to end. Puts
-# back what a restarted Redis has forgotten.
-_RENEW: Final = Script("""
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-for index = 1, 3 do redis.call('ZADD', KEYS[index], now + ARGV[3], ARGV[1]) end
-for index = 1, 2 do redis.call('PEXPIRE', KEYS[index], ARGV[3] * 4) end
-redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
-return redis.call('SISMEMBER', KEYS[5], ARGV[1])
-""")
+# ARGV: …, milliseconds to live. -> 1 when the process had a sign of life, else 0; then the ids that are asked to end.
+_RENEW: Final = Script(
+    _COMMON
+    + """
+local known = redis.call('ZSCORE', processes, self) and 1 or 0
+redis.call('ZADD', processes, now + ARGV[3], self)
+return {known, unpack(redis.call('SINTER', ending, own))}
+"""
+)
 
-# KEYS: as for renewal. ARGV: id.
-_REMOVE: Final = Script("""
-for index = 1, 3 do redis.call('ZREM', KEYS[index], ARGV[1]) end
-redis.call('HDEL', KEYS[4], ARGV[1])
-redis.call('SREM', KEYS[5], ARGV[1])
-""")
+# ARGV: …, entries.
+_PUT: Final = Script(_COMMON + "for index = 3, #ARGV do put(ARGV[index]) end")
 
-# KEYS: the user's streams, the streams asked to end. ARGV: id. -> 1 when the user has such a stream.
-_END: Final = Script("""
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local expiry = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not expiry or tonumber(expiry) <= now then return 0 end
-redis.call('SADD', KEYS[2], ARGV[1])
-redis.call('EXPIRE', KEYS[2], 300)
+# ARGV: …, id.
+_REMOVE: Final = Script(
+    _COMMON
+    + """
+drop(ARGV[3])
+redis.call('SREM', own, ARGV[3])
+"""
+)
+
+# ARGV: …, user, id. -> 1 when the user has such a stream.
+_END: Final = Script(
+    _COMMON
+    + """
+if redis.call('SISMEMBER', root .. ':user:' .. ARGV[3], ARGV[4]) == 0 then return 0 end
+redis.call('SADD', ending, ARGV[4])
 return 1
-""")
+"""
+)
 
-# KEYS: the user's streams, all entries. -> the entries that have not expired.
-_OF_USER: Final = Script("""
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')
+# ARGV: …, user. -> entries.
+_OF_USER: Final = Script(
+    _COMMON
+    + """
+local ids = redis.call('SMEMBERS', root .. ':user:' .. ARGV[3])
 if #ids == 0 then return {} end
-return redis.call('HMGET', KEYS[2], unpack(ids))
-""")
+return redis.call('HMGET', entries, unpack(ids))
+"""
+)
+
+_BATCH: Final = 200
+"""Entries that are put back by one script."""
 
 
 class StreamStore(Generic[E]):
-    """The directory of open streams. `make` builds an entry from its fields, in the order of `StreamEntry`."""
+    """The directory of open streams, as one process sees it.
+
+    `make` builds an entry from its fields, in the order of `StreamEntry`.
+    """
 
     def __init__(
         self, redis: RedisClient, namespace: str, make: Callable[[str, str, str, str, float, int, str], E]
     ) -> None:
         self._redis = redis
         self._make = make
-        self._root = f"{{{namespace}}}:streams"
+        self._root = f"{{{namespace}}}:open-streams"
+        # Not the name of the instance: a process must not keep the streams of a dead one of its name alive.
+        self._process = secrets.token_hex(8)
         self._own: dict[str, E] = {}
+        self._missing: dict[str, E] = {}
+        """Own entries that Redis may lack, since it was away."""
+        self._leaving: dict[str, E] = {}
+        """Entries that Redis may have although their streams are over."""
 
     async def add(self, entry: E, *, per_user: int, per_address: int, expire: float) -> str:
-        """Adds a stream. -> empty, or which limit refuses it: `user` or `address`. Raises Unavailable."""
-        self._own[entry.stream] = entry
-        arguments: list[str | bytes | int | float] = [*_arguments(entry, expire), per_user, per_address]
-        answer = await self._redis.evaluate(_ADD, self._keys(entry), arguments)
-        refused = cast("bytes", answer).decode()
-        if refused:
-            self._own.pop(entry.stream, None)
-        return refused
+        """Adds a stream. -> empty, or which limit refuses it: `user` or `address`. Raises Unavailable.
 
-    async def renew(self, streams: Sequence[str], expire: float) -> Sequence[str]:
-        """Keeps this process's entries alive. -> those that somebody asked to end. Raises Unavailable."""
-        ended: list[str] = []
-        for entry in [self._own[stream] for stream in streams if stream in self._own]:
-            keys = [*self._keys(entry), self._ending]
-            if await self._redis.evaluate(_RENEW, keys, _arguments(entry, expire)) == 1:
-                ended.append(entry.stream)
-        return ended
+        A stream that could not be added for that counts from the first renewal after Redis is back.
+        """
+        try:
+            answer = await self._added(entry, per_user, per_address, expire)
+            if answer == _UNKNOWN:
+                await self.renew(expire)
+                answer = await self._added(entry, per_user, per_address, expire)
+        except Unavailable:
+            self._own[entry.stream] = self._missing[entry.stream] = entry
+            raise
+        except BaseException:
+            self._leaving[entry.stream] = entry
+            raise
+        if answer in {"user", "address"}:
+            return answer
+        self._own[entry.stream] = entry
+        return ""
+
+    async def _added(self, entry: E, per_user: int, per_address: int, expire: float) -> str:
+        stated = (_milliseconds(expire), _text(entry), entry.user, entry.address)
+        return str(await self._evaluate(_ADD, *stated, per_user, per_address))
+
+    async def renew(self, expire: float) -> Sequence[str]:
+        """Keeps this process's entries alive, and mends what Redis missed or forgot. Raises Unavailable.
+
+        -> the streams that somebody asked to end.
+        """
+        for entry in list(self._leaving.values()):
+            await self.remove(entry)
+        known, *ending = cast("list[int | bytes]", await self._evaluate(_RENEW, _milliseconds(expire)))
+        await self._put(list((self._missing if known else self._own).values()))
+        return [stream.decode() for stream in ending if isinstance(stream, bytes)]
+
+    async def _put(self, entries: Sequence[E]) -> None:
+        for start in range(0, len(entries), _BATCH):
+            some = entries[start : start + _BATCH]
+            await self._evaluate(_PUT, *map(_text, some))
+            for entry in some:
+                self._missing.pop(entry.stream, None)
+                if entry.stream not in self._own:  # it ended meanwhile
+                    await self.remove(entry)
 
     async def remove(self, entry: E) -> None:
-        """Removes a stream. Raises Unavailable; the entry then expires."""
+        """Removes a stream. Raises Unavailable; a later renewal then removes it."""
         self._own.pop(entry.stream, None)
-        await self._redis.evaluate(_REMOVE, [*self._keys(entry), self._ending], [entry.stream], attempts=2)
+        self._missing.pop(entry.stream, None)
+        self._leaving[entry.stream] = entry
+        await self._evaluate(_REMOVE, entry.stream, attempts=2)
+        self._leaving.pop(entry.stream, None)
 
     async def of_user(self, user: str) -> Sequence[E]:
         """A user's streams on all processes, oldest first. Raises Unavailable."""
-        answer = await self._redis.evaluate(_OF_USER, [self._user_key(user), self._entries], [], attempts=2)
+        answer = await self._evaluate(_OF_USER, user, attempts=2)
         found = [self._make(*json.loads(item)) for item in cast("list[bytes | None]", answer) if item is not None]
         return sorted(found, key=lambda entry: (entry.opened_at, entry.stream))
 
     async def request_end(self, user: str, stream: str) -> bool:
         """Asks whoever delivers the stream to end it. -> whether the user has it. Raises Unavailable."""
-        return await self._redis.evaluate(_END, [self._user_key(user), self._ending], [stream], attempts=2) == 1
+        return await self._evaluate(_END, user, stream, attempts=2) == 1
 
     async def count(self) -> int:
-        """Entries of all processes, expired ones until they are cleared. Raises Unavailable."""
+        """Entries of all processes, those of dead ones until they are buried. Raises Unavailable."""
         return int(await self._redis.run(lambda client: client.hlen(self._entries), attempts=2))
 
     @property
     def _entries(self) -> str:
         return f"{self._root}:entries"
 
-    @property
-    def _ending(self) -> str:
-        return f"{self._root}:ending"
-
-    def _user_key(self, user: str) -> str:
-        return f"{self._root}:user:{user}"
-
-    def _keys(self, entry: E) -> list[str]:
-        address = f"{self._root}:address:{entry.address}"
-        return [self._user_key(entry.user), address, f"{self._root}:expiry", self._entries]
+    async def _evaluate(self, script: Script, *arguments: str | int, attempts: int = 1) -> object:
+        keys = [f"{self._root}:processes", self._entries, f"{self._root}:ending"]
+        answer = await self._redis.evaluate(script, keys, [self._root, self._process, *arguments], attempts=attempts)
+        return answer.decode() if isinstance(answer, bytes) else answer
 
 
-def _arguments(entry: StreamEntry, expire: float) -> list[str | bytes | int | float]:
-    fields = [entry.stream, entry.user, entry.address, entry.method, entry.opened_at, entry.item_count, entry.server]
-    return [entry.stream, json.dumps(fields), int(expire * 1000)]
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _text(entry: StreamEntry) -> str:
+    return json.dumps(
+        [entry.stream, entry.user, entry.address, entry.method, entry.opened_at, entry.item_count, entry.server]
+    )

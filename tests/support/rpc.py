@@ -100,8 +100,8 @@ class MemoryDirectory:
         self.entries[entry.stream] = entry
         return ""
 
-    async def renew(self, streams: Sequence[str], expire: float) -> Sequence[str]:
-        return [stream for stream in streams if stream in self.ending]
+    async def renew(self, expire: float) -> Sequence[str]:
+        return sorted(self.ending & self.entries.keys())
 
     async def remove(self, entry: OpenStream) -> None:
         self.entries.pop(entry.stream, None)

@@ -12,7 +12,7 @@ import pytest
 from generated.clients.strikeline.v1 import StreamOptions, StreamTicksRequest, StreamTicksResponse
 from server.client.errors import CallError
 from server.client.options import ClientOptions
-from server.client.resuming import Resuming
+from server.client.resuming import LIMIT_ATTEMPTS, Resuming
 
 Step = StreamTicksResponse | Exception | None
 
@@ -90,6 +90,69 @@ async def test_what_a_new_connection_cannot_mend_is_raised(code: grpc.StatusCode
         await collect(connections)
 
     assert caught.value.code == code
+
+
+def full(retry_after: float | None = 1.0) -> CallError:
+    return CallError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, "full", reason="STREAM_LIMIT_EXCEEDED", retry_after=retry_after
+    )
+
+
+async def test_a_dead_servers_streams_are_waited_out_before_resuming() -> None:
+    connections = Connections([envelope(1), broken()], [full()], [full()], [envelope(2)])
+
+    sequences = await collect(connections)
+
+    assert sequences == [1, 2]
+    assert connections.tokens == ["", "token-1", "token-1", "token-1"]
+
+
+async def test_a_full_server_is_asked_again_when_it_says() -> None:
+    delays: list[float] = []
+
+    async def remember(delay: float) -> None:
+        delays.append(delay)
+
+    connections = Connections([envelope(1), full(2.5)], [envelope(2)])
+    stream = Resuming(ClientOptions(), sleep=remember).run(connections.open, StreamTicksRequest())
+    _ = [message async for message in stream]
+
+    assert delays == [2.5]
+
+
+async def test_a_server_that_stays_full_is_told_after_a_while() -> None:
+    connections = Connections([envelope(1), broken()], *[[full()] for _ in range(LIMIT_ATTEMPTS)])
+
+    with pytest.raises(CallError) as caught:
+        await collect(connections)
+
+    assert caught.value.reason == "STREAM_LIMIT_EXCEEDED"
+    assert len(connections.tokens) == 1 + LIMIT_ATTEMPTS
+
+
+async def test_patience_begins_anew_with_each_envelope() -> None:
+    spent: list[list[Step]] = [[full()] for _ in range(LIMIT_ATTEMPTS - 1)]
+    connections = Connections([envelope(1), broken()], *spent, [envelope(2), broken()], *spent, [envelope(3)])
+
+    assert await collect(connections) == [1, 2, 3]
+
+
+async def test_a_first_stream_that_is_one_too_many_is_refused_at_once() -> None:
+    connections = Connections([full()])
+
+    with pytest.raises(CallError) as caught:
+        await collect(connections)
+
+    assert caught.value.reason == "STREAM_LIMIT_EXCEEDED"
+
+
+async def test_another_limit_is_not_waited_out() -> None:
+    connections = Connections([envelope(1), broken(grpc.StatusCode.RESOURCE_EXHAUSTED, "SLOW_CONSUMER")])
+
+    with pytest.raises(CallError) as caught:
+        await collect(connections)
+
+    assert caught.value.reason == "SLOW_CONSUMER"
 
 
 async def test_silence_is_taken_for_a_dead_connection() -> None:

@@ -120,6 +120,15 @@ async def test_one_stream_more_than_a_user_may_have_is_refused(call, parts):
     )
 
 
+async def test_a_stream_that_is_refused_may_be_asked_for_again_soon(call, parts):
+    for _ in range(2):
+        await opened(call, parts.token())
+
+    answer = await call(WATCH, REQUEST, token=parts.token())
+
+    assert answer.retry.retry_delay.ToTimedelta().total_seconds() == 1.0
+
+
 async def test_one_stream_more_than_an_address_may_have_is_refused(call, parts):
     for user in ("a", "b", "c"):
         await opened(call, parts.token(sub=user))
@@ -156,6 +165,15 @@ async def test_cancelling_by_name_ends_the_stream_with_its_reason(call, parts, s
 
     assert await reason_of(stream) == "STREAM_CANCELLED"
     assert system.closed == 1
+
+
+async def test_a_stream_that_another_replica_asks_to_end_ends_at_the_next_renewal(call, parts):
+    stream = await opened(call, parts.token())
+    parts.directory.ending |= parts.directory.entries.keys()
+
+    await parts.streams.renew()
+
+    assert await reason_of(stream) == "STREAM_CANCELLED"
 
 
 async def test_a_stream_ends_when_its_credential_does(call, parts):
