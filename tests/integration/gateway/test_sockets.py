@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -168,6 +169,24 @@ async def test_the_first_message_may_bring_the_token(gateway: RunningGateway, ap
 
         assert answer == {"authenticated": True}
         assert (await hear(connection))["id"] == "1"
+
+
+async def test_a_later_token_counts_for_later_calls_and_a_stream_goes_on_by_its_resume_token(
+    gateway: RunningGateway, api: Api
+) -> None:
+    async with connect(gateway.socket, additional_headers=bearer(api, exp=int(time.time()) + 2)) as connection:
+        await tell(connection, id="old", **TICKS)
+        heard = [await hear(connection) for _ in range(3)]
+        await tell(connection, auth=api.parts.token())
+        answer, ended = await hear(connection), await hear(connection)
+        options = {"resumeToken": heard[-1]["message"]["resumeToken"]}
+        request = {**TICKS["request"], "options": options}
+        await tell(connection, id="new", method=TICKS["method"], request=request)
+        resumed = await hear(connection)
+
+    assert answer == {"authenticated": True}
+    assert (ended["id"], ended["error"]["details"][0]["reason"]) == ("old", "CREDENTIAL_EXPIRED")
+    assert (resumed["id"], resumed["message"]["sequence"]) == ("new", "4")
 
 
 async def test_a_ticket_opens_one_socket_and_no_second(gateway: RunningGateway, api: Api, client) -> None:

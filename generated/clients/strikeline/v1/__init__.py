@@ -8180,7 +8180,8 @@ class SocketCommand(betterproto2.Message):
 
     auth: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True, group="command")
     """
-    A bearer token: proves who the client is, or renews a token that is about to expire. Without id.
+    A bearer token: proves who the client is. A later one counts for the calls after it; a stream that runs ends when the token
+    does that it was opened with, and goes on by a call with its resume token. Without id.
     """
 
     call: "SocketCall | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True, group="command")

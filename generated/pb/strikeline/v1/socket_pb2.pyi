@@ -32,7 +32,9 @@ class SocketCommand(_message.Message):
     id: _builtins.str
     """The client's name for a call: what comes back for it carries it. Free again when the call has ended."""
     auth: _builtins.str
-    """A bearer token: proves who the client is, or renews a token that is about to expire. Without id."""
+    """A bearer token: proves who the client is. A later one counts for the calls after it; a stream that runs ends when the token
+    does that it was opened with, and goes on by a call with its resume token. Without id.
+    """
     cancel: _builtins.bool
     """Ends the call of this id."""
     @_builtins.property
