@@ -70,21 +70,25 @@ local function put(entry)
     redis.call('SADD', own, fields[1])
 end
 
-local function drop(id)
-    local entry = redis.call('HGET', entries, id)
-    if entry then
-        local fields = cjson.decode(entry)
-        redis.call('SREM', root .. ':user:' .. fields[2], id)
-        redis.call('SREM', root .. ':address:' .. fields[3], id)
-        redis.call('HDEL', entries, id)
+local function drop(ids)
+    for start = 1, #ids, 1000 do
+        local some = {unpack(ids, start, math.min(start + 999, #ids))}
+        for index, entry in ipairs(redis.call('HMGET', entries, unpack(some))) do
+            if entry then
+                local fields = cjson.decode(entry)
+                redis.call('SREM', root .. ':user:' .. fields[2], some[index])
+                redis.call('SREM', root .. ':address:' .. fields[3], some[index])
+            end
+        end
+        redis.call('HDEL', entries, unpack(some))
+        redis.call('SREM', ending, unpack(some))
     end
-    redis.call('SREM', ending, id)
 end
 
 for _, process in ipairs(redis.call('ZRANGEBYSCORE', processes, '-inf', now)) do
     if process ~= self then
         local streams = root .. ':process:' .. process
-        for _, id in ipairs(redis.call('SMEMBERS', streams)) do drop(id) end
+        drop(redis.call('SMEMBERS', streams))
         redis.call('DEL', streams)
         redis.call('ZREM', processes, process)
     end
@@ -126,7 +130,7 @@ _PUT: Final = Script(_COMMON + "for index = 3, #ARGV do put(ARGV[index]) end")
 _REMOVE: Final = Script(
     _COMMON
     + """
-drop(ARGV[3])
+drop({ARGV[3]})
 redis.call('SREM', own, ARGV[3])
 """
 )
