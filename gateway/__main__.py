@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 
@@ -14,6 +15,7 @@ from gateway.serve import make_server
 from gateway.settings import GatewaySettings
 from gateway.telemetry import LineLog, configure_logging
 from gateway.upstream import connect
+from server.observability.measures import LoopLag
 from server.settings import SettingError, load
 
 
@@ -26,7 +28,11 @@ async def run(settings: GatewaySettings, log: LineLog) -> None:
         gc.freeze()  # what exists now lives as long as the process: no collection need look at it
         if settings.metrics_port:
             start_http_server(settings.metrics_port, "127.0.0.1", registry=application.state.registry)
-        await make_server(application, settings, open_streams).serve()
+        lag = asyncio.create_task(LoopLag(application.state.registry).run(), name="loop-lag")
+        try:
+            await make_server(application, settings, open_streams).serve()
+        finally:
+            lag.cancel()
 
 
 def main() -> int:

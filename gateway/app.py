@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib import resources
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -35,6 +34,7 @@ from gateway.transcoder.transcoder import Transcoder
 from gateway.upstream import Upstream
 from server.contract.errors import ErrorCatalogue, load_catalogue
 from server.contract.methods import Contract, load_contract
+from server.observability.measures import process_registry
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def create_app(
     """Makes and wires everything. `log`: None writes no access log. Raises SettingError for bad origins."""
     codec = NativeCodec(blueprint.descriptors)
     failures = FailureEncoder(codec, blueprint.catalogue)
-    telemetry = Telemetry(CollectorRegistry(), log)
+    telemetry = Telemetry(process_registry(), log)
     shared = SharedPayloads(settings.shared_payload_bytes)
     origins = Origins(settings.origins)
     streamer = Streamer(failures, open_streams, settings.send_timeout)

@@ -17,12 +17,13 @@ from server.domain.calendar import MarketCalendar
 from server.market.hub.hub import Hub
 from server.market.hub.strategies import StoredStrategies
 from server.market.hub.wiring import make_hub
+from server.observability.durations import CacheUse
+from server.observability.measures import CacheCollector, watch
 from server.rpc.admission import Gates
 from server.rpc.health import DATABASE, REDIS, HealthMonitor
 from server.rpc.identity import Identity
 from server.rpc.keys import KeyRing, key_source
 from server.rpc.limits import Quotas
-from server.rpc.measures import watch
 from server.rpc.metrics_server import metrics_server
 from server.rpc.ownership import AccountGuard
 from server.rpc.peers import Peers
@@ -113,7 +114,9 @@ class ApiApp(Role):
         self.call_log = wrapping.telemetry.log
         contract = load_contract()
         system = await _system_service(core, self.hub, wrapping, sessions, self._started_at)
-        servicers = {**_servicers(core, self.hub, calendars), f"{PACKAGE}.SystemService": system}
+        caches = {"identity": wrapping.gates.identity.use, "ownership": wrapping.gates.accounts.use}
+        servicers = {**_servicers(core, self.hub, calendars, caches), f"{PACKAGE}.SystemService": system}
+        CacheCollector(core.registry, caches)
         handlers = build_handlers(contract, servicers, wrapping)
         self.health = HealthMonitor(contract.services, {DATABASE: core.database.ping, REDIS: core.redis.ping})
         await self.health.start()
@@ -135,10 +138,12 @@ async def _wrapping(core: Core) -> tuple[Wrapping, Sessions]:
     await keys.load()
     verifier = TokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience, clock=time.time)
     sessions = Sessions(settings.stream_secret, TicketStore(redis, namespace), time.time)
+    quotas = QuotaStore(redis, namespace)
+    core.dependencies.watch("quotas", lambda: quotas.breaker_state)
     gates = Gates(
         Identity(verifier, sessions, time.time),
         AccountGuard(AccountStore(core.database), time.monotonic),
-        Quotas(QuotaStore(redis, namespace), settings.quota_tier, time.monotonic),
+        Quotas(quotas, settings.quota_tier, time.monotonic),
         RequestValidator(),
         Peers(settings.trusted_proxies),
     )
@@ -151,19 +156,24 @@ async def _wrapping(core: Core) -> tuple[Wrapping, Sessions]:
     return Wrapping(gates, streams, RpcTelemetry(core.registry)), sessions
 
 
-def _servicers(core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar]) -> dict[str, object]:
-    """The servicers by full service name, but for the system's own."""
+def _servicers(
+    core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar], caches: dict[str, CacheUse]
+) -> dict[str, object]:
+    """The servicers by full service name, but for the system's own. Adds their `caches`."""
     database, market = core.database, LiveMarket(hub)
     instruments, strategies, m2m = InstrumentStore(database), StrategyStore(database), M2mStore(database)
     exits = Exits(market, core.settings.freshness_bound)
     figures = MarkToMarket(hub, StoredStrategies(strategies, m2m), m2m)
     monitor = make_monitor(core, hub, calendars, _assumptions(core.settings))
+    market_data = MarketDataService(hub, instruments, BarStore(database), calendars, monitor)
+    listed = ListedExpiries(ExpiryListingStore(database), time.monotonic)
+    caches |= {"quotes": market_data.quote_cache, "listings": listed.use}
     return {
         f"{PACKAGE}.AccountService": AccountService(AccountStore(database)),
         f"{PACKAGE}.FuturesService": _futures_service(core, hub, calendars),
         f"{PACKAGE}.InstrumentService": _instrument_service(core, market, calendars),
-        f"{PACKAGE}.MarketDataService": MarketDataService(hub, instruments, BarStore(database), calendars, monitor),
-        f"{PACKAGE}.OptionService": _option_service(core, hub, calendars),
+        f"{PACKAGE}.MarketDataService": market_data,
+        f"{PACKAGE}.OptionService": _option_service(core, hub, calendars, listed),
         f"{PACKAGE}.StrategyService": StrategyService(strategies, instruments, exits, figures),
     }
 
@@ -180,9 +190,10 @@ def _instrument_service(core: Core, market: LiveMarket, calendars: Mapping[str, 
     )
 
 
-def _option_service(core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar]) -> OptionService:
+def _option_service(
+    core: Core, hub: Hub, calendars: Mapping[str, MarketCalendar], listed: ListedExpiries
+) -> OptionService:
     database, market = core.database, LiveMarket(hub)
-    listed = ListedExpiries(ExpiryListingStore(database), time.monotonic)
     sources = HistorySources(listed, InstrumentStore(database), market, calendars)
     metrics, minutes = ExpiryMetricsStore(database), OptionMinuteStore(database)
     given = _assumptions(core.settings)
@@ -255,5 +266,8 @@ def _measure_hub(registry: CollectorRegistry, hub: Hub) -> None:
     watch(registry, "hub_envelopes", "Envelopes sent since the start", lambda: hub.counts().sent)
     watch(registry, "hub_events", "Events sent since the start", lambda: hub.counts().events)
     watch(registry, "hub_replaced_events", "Events that newer ones replaced", lambda: hub.counts().replaced)
+    watch(registry, "hub_queue_events", "Events that are held for subscribers", lambda: hub.depth().events)
+    watch(registry, "hub_queue_bytes", "Bytes that are held for subscribers", lambda: hub.depth().size)
+    watch(registry, "hub_queue_behind", "Entries that the slowest subscriber is behind", lambda: hub.depth().behind)
     watch(registry, "market_time_seconds", "Market time, seconds since 1970 UTC", lambda: hub.market_time() / 1e9)
     watch(registry, "hub_degraded", "1 while a dependency of the hub is away", lambda: float(hub.degraded))

@@ -41,9 +41,11 @@ _BREAKER_REASON: Final = "DEPENDENCY_UNAVAILABLE"
 
 async def backfill_jobs(core: Core, calendars: Mapping[str, MarketCalendar], stack: AsyncExitStack) -> Jobs:
     """The jobs by name; none when no source is configured. Raises SettingError for a source that is not known."""
-    source = await make_source(core.settings, calendars, stack)
+    breaker = Breaker("the market-data source", _BREAKER_REASON)
+    source = await make_source(core.settings, calendars, stack, breaker)
     if source is None:
         return {}
+    core.dependencies.watch("market_data", lambda: breaker.state)
     return {
         "worker/gap-fill": _fill(core, calendars, source).run,
         "worker/gap-scan": _scan(core, calendars).run,
@@ -51,7 +53,7 @@ async def backfill_jobs(core: Core, calendars: Mapping[str, MarketCalendar], sta
 
 
 async def make_source(
-    settings: Settings, calendars: Mapping[str, MarketCalendar], stack: AsyncExitStack
+    settings: Settings, calendars: Mapping[str, MarketCalendar], stack: AsyncExitStack, breaker: Breaker
 ) -> MarketDataSource | None:
     """The source that the settings name; None without one. Raises SettingError."""
     match settings.market_data_source:
@@ -62,11 +64,11 @@ async def make_source(
             rules = ContractRules(ExpiryRules(calendar))
             return RecordedHistory(Path(settings.market_data_directory), rules, calendar)
         case "kite":
-            return await _kite(settings, stack)
+            return await _kite(settings, stack, breaker)
     raise SettingError("STRIKELINE_MARKET_DATA_SOURCE must be kite, files or empty")
 
 
-async def _kite(settings: Settings, stack: AsyncExitStack) -> MarketDataSource:
+async def _kite(settings: Settings, stack: AsyncExitStack, breaker: Breaker) -> MarketDataSource:
     if not settings.market_data_api_key or not settings.market_data_access_token:
         raise SettingError("STRIKELINE_MARKET_DATA_API_KEY and STRIKELINE_MARKET_DATA_ACCESS_TOKEN belong to kite")
     if settings.environment == checks.PRODUCTION and not settings.market_data_url.startswith("https://"):
@@ -80,7 +82,7 @@ async def _kite(settings: Settings, stack: AsyncExitStack) -> MarketDataSource:
         client,
         KiteCredentials(settings.market_data_api_key, settings.market_data_access_token),
         KiteLimits(settings.market_data_timeout, settings.market_data_rate),
-        Breaker("the market-data source", _BREAKER_REASON),
+        breaker,
     )
 
 

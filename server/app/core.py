@@ -11,16 +11,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.gc_collector import GCCollector
-from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
 
 from server import checks
+from server.app.dependency_metrics import DependencyMetrics
 from server.domain.calendar import MarketCalendar
 from server.domain.errors import StrikelineError
 from server.market.clock import SystemClock
 from server.market.supervisor import Supervisor
-from server.rpc.measures import LoopLag, watch
+from server.observability.measures import LoopLag, process_registry, watch
 from server.settings import Settings
 from server.store.calendar import CalendarStore
 from server.store.database import Database
@@ -43,13 +41,14 @@ class Core:
     redis: RedisClient
     registry: CollectorRegistry
     supervisor: Supervisor
+    dependencies: DependencyMetrics
 
 
 @contextlib.asynccontextmanager
 async def open_core(settings: Settings, role: str, url: str, statement_timeout: float) -> AsyncIterator[Core]:
     """Connects a role. Raises SettingError for settings that it refuses, StrikelineError when the database is away."""
     checks.check_settings(settings, role=role)
-    registry = _registry()
+    registry = process_registry()
     instance = settings.instance or f"{socket.gethostname()}-{os.getpid()}"
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
@@ -65,18 +64,11 @@ async def open_core(settings: Settings, role: str, url: str, statement_timeout: 
         )
         redis = await stack.enter_async_context(open_redis(settings.redis_url, settings.redis_timeout))
         supervisor = await stack.enter_async_context(Supervisor(SystemClock()))
-        core = Core(settings, instance, database, redis, registry, supervisor)
+        dependencies = DependencyMetrics(registry, database, redis)
+        core = Core(settings, instance, database, redis, registry, supervisor, dependencies)
         _measure(core)
         await stack.enter_async_context(_present(core, role))
         yield core
-
-
-def _registry() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
 
 
 def _measure(core: Core) -> None:

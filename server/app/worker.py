@@ -9,7 +9,7 @@ from server.jobs.monitor_sessions import MonitorSessionsJob
 from server.jobs.retention import RetentionJob
 from server.jobs.rollup import RollupJob
 from server.market.worker import Worker
-from server.rpc.measures import watch
+from server.observability.measures import watch
 from server.rpc.meters import PrometheusMeter
 from server.rpc.metrics_server import metrics_server
 from server.store.monitor_sessions import MonitorSessionStore, SessionLimits

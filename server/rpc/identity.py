@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from server.domain.errors import Unauthenticated
+from server.observability.durations import CacheUse
 from server.rpc.call import Principal
 
 AUTHORIZATION = "authorization"
@@ -52,6 +53,7 @@ class Identity:
         self._verifier = verifier
         self._tickets = tickets
         self._clock = clock
+        self.use = CacheUse()
         self._cache: OrderedDict[bytes, Principal] = OrderedDict()
         self._generation = verifier.generation
 
@@ -68,6 +70,7 @@ class Identity:
             del self._cache[digest]
             return None
         self._cache.move_to_end(digest)
+        self.use.hits += 1
         return principal
 
     async def authenticate(self, metadata: Mapping[str, str | bytes], headers: dict[str, str]) -> Principal:
@@ -90,6 +93,7 @@ class Identity:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("the authorization must be a bearer token", reason="CREDENTIAL_INVALID")
+        self.use.misses += 1
         principal = await self._verifier.verify(token.strip())
         if self._generation != self._verifier.generation:
             self._cache.clear()

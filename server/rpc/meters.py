@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from server.rpc.measures import SECONDS
+from server.observability.durations import SECONDS
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 

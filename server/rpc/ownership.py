@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from server.domain.errors import PermissionDenied
+from server.observability.durations import CacheUse
 from server.rpc.call import Principal
 
 REMEMBER_SECONDS = 5.0
@@ -27,6 +28,7 @@ class AccountGuard:
     def __init__(self, owners: AccountOwners, clock: Callable[[], float]) -> None:
         self._owners = owners
         self._clock = clock
+        self.use = CacheUse()
         self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     async def check(self, principal: Principal, account: str) -> None:
@@ -35,7 +37,9 @@ class AccountGuard:
             raise _foreign(account)
         key = (principal.user, account)
         if self._known.get(key, float("-inf")) > self._clock():
+            self.use.hits += 1
             return
+        self.use.misses += 1
         if not await self._owners.owns(principal.user, account):
             self._known.pop(key, None)
             raise _foreign(account)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
 
 import grpc
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from server.observability.durations import SECONDS
+from server.observability.measures import histogram
 from server.rpc.call import Call
 from server.rpc.call_log import CallLog
-from server.rpc.measures import SECONDS
 
 LABELS = ("service", "method")
 
@@ -101,12 +101,8 @@ class RpcTelemetry(Collector):
 
 
 def _durations(methods: Iterable[MethodTelemetry]) -> Metric:
-    family = HistogramMetricFamily("strikeline_rpc_seconds", "Duration of unary calls", labels=LABELS)
-    bounds = [*map(str, SECONDS), "+Inf"]
-    for method in methods:
-        buckets = list(zip(bounds, accumulate(method.buckets), strict=True))
-        family.add_metric(method.labels, buckets, method.seconds)
-    return family
+    rows = ((method.labels, method.buckets, method.seconds) for method in methods)
+    return histogram("strikeline_rpc_seconds", "Duration of unary calls", LABELS, rows)
 
 
 def _running(name: str, text: str, methods: Iterable[MethodTelemetry]) -> Metric:

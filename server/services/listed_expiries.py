@@ -11,6 +11,7 @@ from server.domain.calendar import exchange_date
 from server.domain.errors import FailedPrecondition, FieldViolation, NotFound
 from server.domain.expiries import LabelledExpiry, earliest_expiry, labels_as_of
 from server.domain.symbols import canonical_underlying
+from server.observability.durations import CacheUse
 from server.services.requests import MarketClock
 from server.store.expiry_listings import Listing
 
@@ -57,6 +58,7 @@ class ListedExpiries:
     def __init__(self, source: Listings, monotonic: Callable[[], float]) -> None:
         self._source = source
         self._monotonic = monotonic
+        self.use = CacheUse()
         self._kept: dict[str, _Kept] = {}
 
     async def listings(self, symbol: str, name: str = "") -> tuple[Listing, ...]:
@@ -72,7 +74,10 @@ class ListedExpiries:
     async def labels(self, symbol: str, instant: int, name: str = "") -> Labels:
         """The labels at an instant, by listings that may be some seconds old. Raises NotFound."""
         kept = self._kept.get(symbol)
-        if kept is None or self._monotonic() >= kept.until:
+        if kept is not None and self._monotonic() < kept.until:
+            self.use.hits += 1
+        else:
+            self.use.misses += 1
             await self.listings(symbol, name)
             kept = self._kept[symbol]
         day, first = exchange_date(instant), earliest_expiry(instant)

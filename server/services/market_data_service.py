@@ -46,6 +46,7 @@ class MarketDataService:
         self._hub = hub
         self._monitor = monitor
         self._quotes = QuoteEncoder(hub, _QUOTES)
+        self.quote_cache = self._quotes.use
         self._stored = StoredQuotes(bars, calendars, hub.market_time)
         self._as_of = (0, b"")
         self._instruments = instruments

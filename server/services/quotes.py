@@ -11,6 +11,7 @@ from server.domain.prices import SCALE
 from server.domain.timeframes import ONE_MINUTE
 from server.market.hub import wire
 from server.market.hub.quotes import Quote
+from server.observability.durations import CacheUse
 from server.services.converters_market import quote_message, quote_of_bars
 from server.store.bar_series import Bar, BarQuery
 from server.store.bars import BarStore
@@ -39,6 +40,7 @@ class QuoteEncoder:
     def __init__(self, quotes: Quotes, field: bytes) -> None:
         self._quotes = quotes
         self._field = field
+        self.use = CacheUse()
         self._kept: dict[int, tuple[bytes, bool, bytes]] = {}
 
     def encoded(self, key: str, instrument_id: int, *, stale: bool) -> bytes | None:
@@ -46,7 +48,9 @@ class QuoteEncoder:
         state = self._quotes.quote_state(instrument_id)
         kept = self._kept.get(instrument_id)
         if kept is not None and kept[0] == state and kept[1] is stale:
+            self.use.hits += 1
             return kept[2]
+        self.use.misses += 1
         quote = self._quotes.quote(instrument_id)
         if quote is None:
             return None

@@ -41,13 +41,13 @@ class Breaker:
         self._pause: Final = pause
         self._clock: Final = clock
         self._failed = 0
-        self._opened_at: float | None = None
         self._probing = False
+        self._next_probe: float | None = None
 
     @property
     def state(self) -> BreakerState:
         """The state now, for metrics."""
-        if self._opened_at is None:
+        if self._next_probe is None:
             return BreakerState.CLOSED
         return BreakerState.HALF_OPEN if self._probing else BreakerState.OPEN
 
@@ -57,37 +57,46 @@ class Breaker:
 
         Raises Unavailable, with the time left, while the breaker is open.
         """
-        probe = self._admit()
+        probe = self.admit()
         try:
             yield
         except Unavailable:
-            self._fail()
+            self.failed()
             raise
         except asyncio.CancelledError:
+            if probe:
+                self._probing, self._next_probe = False, self._clock()
             raise
         except Exception:
-            self._succeed()
+            self.succeeded()
             raise
         else:
-            self._succeed()
-        finally:
-            if probe:
-                self._probing = False
+            self.succeeded()
 
-    def _admit(self) -> bool:
-        if self._opened_at is None:
+    def admit(self) -> bool:
+        """A call begins. -> it is a probe: there is one in each pause, whether or not the one before it has ended.
+
+        Raises Unavailable, with the time left, for all others while the breaker is open.
+        """
+        if self._next_probe is None:
             return False
-        left = self._opened_at + self._pause - self._clock()
-        if left > 0 or self._probing:
+        now = self._clock()
+        left = self._next_probe - now
+        if left > 0:
             raise Unavailable(f"{self._name} is away", reason=self._reason, retry_after=max(left, 1.0))
+        self._next_probe = now + self._pause
         self._probing = True
         return True
 
-    def _fail(self) -> None:
+    def failed(self) -> None:
+        """The dependency did not answer."""
         self._failed += 1
-        if self._failed >= self._limit or self._opened_at is not None:
-            self._opened_at = self._clock()
+        self._probing = False
+        if self._failed >= self._limit and self._next_probe is None:
+            self._next_probe = self._clock() + self._pause
 
-    def _succeed(self) -> None:
+    def succeeded(self) -> None:
+        """The dependency answered."""
         self._failed = 0
-        self._opened_at = None
+        self._next_probe = None
+        self._probing = False

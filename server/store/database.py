@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from asyncpg.pool import PoolConnectionProxy
 
 from server.domain.errors import FailedPrecondition, Unavailable
 from server.store.database_errors import CONFLICT, CONNECTION_LOST, conflicted, translated, unavailable
+from server.store.server_watch import ServerWatch
 from server.store.statements import Statements
+from server.store.timings import ACQUIRE, BEGIN, COMMIT, COPY
 from server.store.transport import require_verified
 
 T = TypeVar("T")
@@ -46,30 +49,31 @@ class PoolState:
 class Transaction:
     """What runs in one transaction. Valid inside the `async with` that gave it, for one task at a time."""
 
-    def __init__(self, connection: PoolConnectionProxy[Row]) -> None:
+    def __init__(self, connection: PoolConnectionProxy[Row], watch: ServerWatch) -> None:
         self._connection = connection
+        self._answered = watch.answered
 
     async def fetch(self, sql: str, *arguments: object) -> list[Row]:
         """All rows."""
-        return await self._connection.fetch(sql, *arguments)
+        return await self._answered(sql, self._connection.fetch(sql, *arguments))
 
     async def fetchrow(self, sql: str, *arguments: object) -> Row | None:
         """The first row; None when there is none."""
-        return await self._connection.fetchrow(sql, *arguments)
+        return await self._answered(sql, self._connection.fetchrow(sql, *arguments))
 
     async def fetchval(self, sql: str, *arguments: object) -> Any:
         """The first column of the first row; None when there is no row or the value is NULL."""
-        return await self._connection.fetchval(sql, *arguments)
+        return await self._answered(sql, self._connection.fetchval(sql, *arguments))
 
     async def execute(self, sql: str, *arguments: object) -> int:
         """-> how many rows it touched, 0 for statements without rows."""
-        tag = await self._connection.execute(sql, *arguments)
+        tag = await self._answered(sql, self._connection.execute(sql, *arguments))
         count = tag.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
         """Bulk load. Knows no conflict clause, and row-level security refuses it: for market data only."""
-        await self._connection.copy_records_to_table(table, columns=columns, records=rows)
+        await self._answered(COPY, self._connection.copy_records_to_table(table, columns=columns, records=rows))
 
 
 class Database:
@@ -79,6 +83,7 @@ class Database:
         self._pool = pool
         self._acquire_timeout = acquire_timeout
         self._waiting = 0
+        self.watch = ServerWatch()
 
     @classmethod
     @asynccontextmanager
@@ -124,10 +129,11 @@ class Database:
         with translated():
             connection, begun = await self._begin(isolation, read_only)
             try:
-                async with _ended(begun):
+                async with self._ended(begun):
+                    transaction = Transaction(connection, self.watch)
                     if user is not None:
-                        await connection.execute(_SQL["set_user"], user)
-                    yield Transaction(connection)
+                        await transaction.execute(_SQL["set_user"], user)
+                    yield transaction
             finally:
                 await self._pool.release(connection, timeout=self._acquire_timeout)
 
@@ -160,9 +166,10 @@ class Database:
     async def session(self) -> AsyncIterator[Transaction]:
         """A connection on which each statement is its own transaction, for what no transaction may hold."""
         with translated():
+            await self._admit()
             connection = await self._acquire()
             try:
-                yield Transaction(connection)
+                yield Transaction(connection, self.watch)
             finally:
                 await self._pool.release(connection, timeout=self._acquire_timeout)
 
@@ -209,11 +216,15 @@ class Database:
         self, isolation: Isolation, read_only: bool
     ) -> tuple[PoolConnectionProxy[Row], asyncpg.transaction.Transaction]:
         """A connection with a transaction begun. BEGIN proves that the connection lives: a stale one is replaced."""
+        await self._admit()
         for _ in range(self._pool.get_max_size() + 1):
             connection = await self._acquire()
             begun = connection.transaction(isolation=isolation, readonly=read_only)
             try:
-                await begun.start()
+                await self.watch.answered(BEGIN, begun.start())
+            except TimeoutError:  # a server that is silent here is silent on every other connection
+                await self._pool.release(connection, timeout=self._acquire_timeout)
+                raise
             except CONNECTION_LOST:
                 await self._pool.release(connection, timeout=self._acquire_timeout)
             except BaseException:
@@ -223,23 +234,45 @@ class Database:
                 return connection, begun
         raise unavailable()
 
+    async def _admit(self) -> None:
+        """Raises Unavailable while the server is known to be away; who probes it, connects anew."""
+        if self.watch.breaker.admit():
+            await self._pool.expire_connections()
+
     async def _acquire(self) -> PoolConnectionProxy[Row]:
         self._waiting += 1
+        began = time.monotonic()
         try:
             # asyncpg passes the same limit to connecting, hence the refusal of a full pool is told apart by its size.
             return await self._pool.acquire(timeout=self._acquire_timeout)
-        except TimeoutError as error:
-            raise self._exhausted() from error
+        except BaseException as error:
+            full = self.pool_state().in_use >= self._pool.get_max_size()
+            if not full:
+                self.watch.failed(error, time.monotonic() - began)
+            if isinstance(error, TimeoutError):
+                raise self._exhausted() if full else unavailable() from error
+            raise
         finally:
             self._waiting -= 1
+            self.watch.statements.of(ACQUIRE).add(time.monotonic() - began)
 
     def _exhausted(self) -> Unavailable:
-        state = self.pool_state()
-        if state.in_use < state.limit:
-            return unavailable()
+        self.watch.exhausted += 1
         return Unavailable(
             "all database connections are in use", reason="DATABASE_POOL_EXHAUSTED", retry_after=self._acquire_timeout
         )
+
+    @asynccontextmanager
+    async def _ended(self, begun: asyncpg.transaction.Transaction) -> AsyncIterator[None]:
+        """Commits a begun transaction, or undoes it when the block raises."""
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, CONNECTION_LOST):
+                await begun.rollback()
+            raise
+        else:
+            await self.watch.answered(COMMIT, begun.commit())
 
     async def _close(self) -> None:
         try:
@@ -276,16 +309,3 @@ async def _pool(
 
 async def _keep_session(_connection: asyncpg.Connection[Row]) -> None:
     """Replaces the round trip that clears a session on release: all that we set ends with its transaction."""
-
-
-@asynccontextmanager
-async def _ended(begun: asyncpg.transaction.Transaction) -> AsyncIterator[None]:
-    """Commits a begun transaction, or undoes it when the block raises."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, CONNECTION_LOST):
-            await begun.rollback()
-        raise
-    else:
-        await begun.commit()

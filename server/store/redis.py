@@ -19,6 +19,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from server.domain.errors import Unavailable
+from server.store.breaker import Breaker
+from server.store.timings import CommandTimes, TimedRedis
 
 T = TypeVar("T")
 Redis = redis_client.Redis
@@ -26,6 +28,9 @@ Redis = redis_client.Redis
 
 _POOL: Final = 64
 _RETRY_PAUSE: Final = 0.02
+_PAUSE: Final = 1.0
+"""Seconds between two probes of a Redis that is away: it must be found soon after it is back."""
+
 RETRY_AFTER: Final = 1.0
 """Seconds after which a caller may try a Redis that was away."""
 
@@ -33,13 +38,12 @@ _AWAY: Final = (
     RedisConnectionError,
     RedisTimeoutError,
     BusyLoadingError,
-    OutOfMemoryError,
-    ReadOnlyError,
     ConnectionError,
     OSError,
     TimeoutError,
 )
-"""Redis cannot be reached, or takes no writes: it is loading, its memory is full, it has become a replica."""
+_TAKES_NO_WRITES: Final = (OutOfMemoryError, ReadOnlyError)
+"""Its memory is full, or it has become a replica. Reading goes on, hence these do not open the breaker."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +61,25 @@ class Script:
 class RedisClient:
     """Runs operations on one pool of connections. Made by `open_redis`."""
 
-    def __init__(self, client: Redis, timeout: float) -> None:
+    def __init__(self, client: Redis, timeout: float, times: CommandTimes) -> None:
         self._client = client
         self._timeout = timeout
+        self.times = times
+        self.breaker = Breaker("Redis", "REDIS_UNAVAILABLE", pause=_PAUSE)
 
     async def run(self, operation: Callable[[Redis], Awaitable[T]], *, block: float = 0.0, attempts: int = 1) -> T:
         """The answer of `operation`, within the time limit plus `block` seconds of intended waiting.
 
         `attempts` above 1 repeats after a failed connection, still within the limit: only for operations that may
-        run twice. Raises Unavailable (reason REDIS_UNAVAILABLE).
+        run twice. Raises Unavailable (reason REDIS_UNAVAILABLE), at once while Redis is known to be away.
         """
+        try:
+            with self.breaker.guard():
+                return await self._run(operation, block, attempts)
+        except _TAKES_NO_WRITES as error:
+            raise Unavailable("Redis takes no writes", reason="REDIS_UNAVAILABLE", retry_after=RETRY_AFTER) from error
+
+    async def _run(self, operation: Callable[[Redis], Awaitable[T]], block: float, attempts: int) -> T:
         try:
             async with asyncio.timeout(self._timeout + block):
                 for left in reversed(range(attempts)):
@@ -127,9 +140,10 @@ async def open_redis(url: str, timeout: float) -> AsyncIterator[RedisClient]:
         decode_responses=False,
         protocol=2,
     )
-    client = Redis.from_pool(pool)
+    times = CommandTimes()
+    client = TimedRedis.on(pool, times)
     try:
-        yield RedisClient(client, timeout)
+        yield RedisClient(client, timeout, times)
     finally:
         await client.aclose()
 

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+_FOLDER = Path(__file__).parent
 _NAME = re.compile(r"^-- name: (\w+)[ \t]*$", re.MULTILINE)
+
+
+def name_of(text: str) -> str | None:
+    """What a statement of a file is called, as `strategies.insert_leg`; None for any other text."""
+    return _names().get(text)
+
+
+@cache
+def _names() -> Mapping[str, str]:
+    files = sorted(path.stem for path in _FOLDER.glob("*.sql"))
+    return MappingProxyType({text: f"{file}.{name}" for file in files for name, text in Statements.of(file).items()})
 
 
 class Statements(Mapping[str, str]):
@@ -19,7 +32,7 @@ class Statements(Mapping[str, str]):
     @classmethod
     def of(cls, name: str) -> Statements:
         """Reads `server/store/{name}.sql`. Raises ValueError for text before the first name and for a repeated name."""
-        return cls.parse((Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8"))
+        return cls.parse((_FOLDER / f"{name}.sql").read_text(encoding="utf-8"))
 
     @classmethod
     def parse(cls, text: str) -> Statements:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from server.domain.errors import DeadlineExceeded, Unavailable
+from server.store.breaker import BreakerState
 from server.store.database import Database
 from tests.support.databases import TestDatabase
 from tests.support.network import FaultyNetwork, faulty_network
@@ -85,3 +86,51 @@ async def test_all_callers_of_a_frozen_database_are_told_in_time(db: Database, n
     results = await asyncio.gather(*(db.fetchrow("SELECT 1") for _ in range(20)), return_exceptions=True)
     assert all(isinstance(result, DeadlineExceeded | Unavailable) for result in results)
     assert time.monotonic() - began < 10.0
+
+
+async def failing(db: Database) -> float:
+    """Uses the database in vain. -> how long that took."""
+    began = time.monotonic()
+    with pytest.raises((DeadlineExceeded, Unavailable)):
+        async with db.transaction() as transaction:
+            await transaction.fetchval("SELECT 1")
+    return time.monotonic() - began
+
+
+async def until_answered(db: Database) -> float:
+    """Uses the database until it answers. -> how long that took."""
+    began = time.monotonic()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await db.ping()
+            except (DeadlineExceeded, Unavailable):
+                await asyncio.sleep(0.02)
+            else:
+                return time.monotonic() - began
+
+
+async def test_nobody_waits_for_a_database_that_is_known_to_be_silent(db: Database, network: FaultyNetwork):
+    await db.ping()
+    network.freeze()
+    await asyncio.gather(*(failing(db) for _ in range(5)))
+    assert db.watch.breaker.state is BreakerState.OPEN
+
+    waits = await asyncio.gather(*(failing(db) for _ in range(20)))
+
+    assert sorted(waits)[-2] < 0.1  # all but the one that may probe
+
+
+@pytest.mark.parametrize("outage", ["freeze", "cut"])
+async def test_a_database_that_is_back_is_used_again_within_five_seconds(
+    db: Database, network: FaultyNetwork, outage: str
+):
+    await db.ping()
+    getattr(network, outage)()
+    while db.watch.breaker.state is BreakerState.CLOSED:
+        await failing(db)
+
+    network.mend()
+
+    assert await until_answered(db) < 5.0
+    assert db.watch.breaker.state is BreakerState.CLOSED

@@ -1,6 +1,7 @@
 """Redis behind a network that fails."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 
@@ -25,6 +26,15 @@ async def client(network: FaultyNetwork, redis_url: str, redis: RedisClient) -> 
     """Through the network; the fixture `redis` cleans up past it."""
     async with open_redis(network.through(redis_url), timeout=0.3) as client:
         yield client
+
+
+async def until_found(client: RedisClient) -> None:
+    """Uses Redis until it answers, within the time in which it must be found."""
+    async with asyncio.timeout(5):
+        while client.breaker.state is not BreakerState.CLOSED:
+            with contextlib.suppress(Unavailable):
+                await client.ping()
+            await asyncio.sleep(0.02)
 
 
 async def test_a_cut_network_is_unavailable(client: RedisClient, network: FaultyNetwork):
@@ -121,6 +131,7 @@ async def test_quotas_give_up_at_once_when_redis_is_known_to_be_away(
     with pytest.raises(Unavailable) as raised:
         await quotas.take("k", 10, 1.0, 1)
     assert raised.value.retry_after == 60.0
+    await until_found(client)
     now = 60.0
     assert (await quotas.take("k", 10, 1.0, 1))[0] == 1
     assert quotas.breaker_state is BreakerState.CLOSED
@@ -138,3 +149,25 @@ async def test_a_redis_that_takes_no_writes_is_unavailable(redis: RedisClient, r
     with pytest.raises(Unavailable) as raised:
         await redis.evaluate(Script("return redis.error_reply(ARGV[1])"), [], [refusal])
     assert raised.value.reason == "REDIS_UNAVAILABLE"
+
+
+async def test_nobody_waits_for_a_redis_that_is_known_to_be_silent(client: RedisClient, network: FaultyNetwork):
+    network.freeze()
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await client.ping()
+
+    with pytest.raises(Unavailable) as raised:
+        await client.ping()
+
+    assert (client.breaker.state, raised.value.reason) == (BreakerState.OPEN, "REDIS_UNAVAILABLE")
+
+
+async def test_a_redis_that_is_back_is_used_again_within_five_seconds(client: RedisClient, network: FaultyNetwork):
+    network.cut()
+    while client.breaker.state is BreakerState.CLOSED:
+        with pytest.raises(Unavailable):
+            await client.ping()
+    network.mend()
+
+    await until_found(client)

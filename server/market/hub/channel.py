@@ -40,6 +40,15 @@ class QueueLimits:
     shared: int = 20
 
 
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Events and bytes that are held for readers, and how many entries the last of the readers is behind."""
+
+    events: int
+    size: int
+    behind: int
+
+
 Restate = Callable[[int, int, list[int], list[bytes]], list[bytes]]
 """Rewrites events that do not stand for themselves, for a reader that missed some of those before them.
 
@@ -112,6 +121,12 @@ class Channel:
     def waiting_events(self) -> int:
         """Events in the journal."""
         return self._journal.event_count
+
+    @property
+    def depth(self) -> QueueDepth:
+        """What waits for readers."""
+        behind = max((self.head.index - cursor.index for cursor in self._cursors), default=0)
+        return QueueDepth(self._journal.event_count, self._journal.byte_count, behind)
 
     @property
     def readers(self) -> int:

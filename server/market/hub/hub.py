@@ -16,7 +16,7 @@ from server.market.clock import Clock, SystemClock
 from server.market.hub import bars, chain_requests, depths, m2m, option_buckets, option_chains, signals, ticks
 from server.market.hub.chain_requests import ChainRequest
 from server.market.hub.chains import ChainBoard
-from server.market.hub.channel import FLUSH_INTERVALS, QueueLimits
+from server.market.hub.channel import FLUSH_INTERVALS, QueueDepth, QueueLimits
 from server.market.hub.delivery import Delivery, Desk
 from server.market.hub.feed import FeedState
 from server.market.hub.intake import Intake, Logs, Stores
@@ -249,6 +249,15 @@ class Hub:
     def counts(self) -> StreamCounts:
         """How many streams there are, and what was sent."""
         return self._registry.counts()
+
+    def depth(self) -> QueueDepth:
+        """What waits for subscribers of all kinds."""
+        depths = [channel.depth for channel in self.intake.channels()]
+        return QueueDepth(
+            sum(depth.events for depth in depths),
+            sum(depth.size for depth in depths),
+            max(depth.behind for depth in depths),
+        )
 
     def tasks(self) -> tuple[TaskState, ...]:
         """How the hub's background tasks are."""

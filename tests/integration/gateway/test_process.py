@@ -50,7 +50,9 @@ async def test_it_serves_until_a_signal_and_logs_each_request() -> None:
     process.send_signal(signal.SIGTERM)
     status, written = await end(process)
 
-    assert "strikeline_gateway_requests_total" in metrics.text
+    names = ("strikeline_gateway_requests_total", "strikeline_loop_lag_seconds_count", "process_resident_memory_bytes")
+    for name in names:
+        assert name in metrics.text
     lines = [json.loads(line) for line in written.splitlines()]
     assert [line["path"] for line in lines if line["logger"] == "strikeline.gateway"] == ["/healthz"]
     assert "secret" not in written

@@ -18,6 +18,8 @@ from server.app.accounts import create_account
 from server.app.api import ApiApp
 from server.domain.errors import AlreadyExists, FailedPrecondition, Unavailable
 from server.settings import SettingError
+from server.store.accounts import AccountStore
+from strikeline.v1 import account_service_pb2
 from strikeline.v1 import market_data_service_pb2 as market
 from strikeline.v1 import system_service_pb2 as pb
 from tests.support.api import running_api
@@ -26,6 +28,9 @@ pytestmark = pytest.mark.stack
 
 INFO = "/strikeline.v1.SystemService/GetServerInfo"
 WHO = "/strikeline.v1.SystemService/GetCallerIdentity"
+QUOTES = "/strikeline.v1.MarketDataService/BatchGetQuotes"
+GET_ACCOUNT = "/strikeline.v1.AccountService/GetAccount"
+NOON = 1_733_207_400 * 10**9
 TICKS = "/strikeline.v1.MarketDataService/StreamTicks"
 SUBSCRIPTION = market.StreamTicksRequest(instruments=["NSE:RELIANCE"])
 ROOT = Path(__file__).parents[3]
@@ -131,6 +136,42 @@ async def test_metrics_tell_of_pool_streams_and_loop(api_settings, keys, instrum
         assert f"strikeline_{name}\n" in text
     assert "strikeline_loop_lag_seconds_count" in text
     assert "process_resident_memory_bytes" in text
+
+
+async def test_metrics_tell_of_dependencies_caches_and_queues(api):
+    quotes = market.BatchGetQuotesRequest(instruments=["NSE:RELIANCE"])
+    for _ in range(3):
+        await api.call(QUOTES, quotes, token=api.token())
+
+    value = api.app.registry.get_sample_value
+    assert [value("strikeline_breaker_state", {"dependency": name}) for name in ("database", "redis", "quotas")] == [
+        0, 0, 0,
+    ]  # fmt: skip
+    assert value("strikeline_pool_exhausted_total") == 0
+    assert value("strikeline_database_seconds_count", {"statement": "database.ping"}) >= 1
+    assert value("strikeline_redis_seconds_count", {"command": "EVALSHA"}) >= 1
+    assert value("strikeline_cache_misses_total", {"cache": "identity"}) == 1
+    assert value("strikeline_cache_hits_total", {"cache": "identity"}) == 2
+    for name in ("hub_queue_events", "hub_queue_bytes", "hub_queue_behind"):
+        assert value(f"strikeline_{name}") == 0
+
+
+async def test_quotes_and_owners_that_are_remembered_are_counted(api, feed, instruments, worker_db):
+    await AccountStore(worker_db).ensure("demo", "mine")
+    await feed.start()
+    await feed.tick(instruments[0], NOON, "100.0")
+    token, account = api.token(), account_service_pb2.GetAccountRequest(account="mine")
+    quotes = market.BatchGetQuotesRequest(instruments=[instruments[0].key])
+    value = api.app.registry.get_sample_value
+    async with asyncio.timeout(5):
+        while not value("strikeline_cache_hits_total", {"cache": "quotes"}):
+            await api.call(QUOTES, quotes, token=token)
+
+    for _ in range(2):
+        await api.call(GET_ACCOUNT, account, token=token)
+
+    assert value("strikeline_cache_misses_total", {"cache": "ownership"}) == 1
+    assert value("strikeline_cache_hits_total", {"cache": "ownership"}) == 1
 
 
 async def test_draining_ends_streams_with_a_place_to_go_on_from(api):

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from server.domain.errors import DeadlineExceeded, FailedPrecondition, Unavailable
+from server.store.breaker import BreakerState
 from server.store.database import Database
 from tests.support.databases import TestDatabase
 
@@ -59,6 +60,16 @@ async def test_a_full_pool_refuses_in_time(database: TestDatabase):
             await db.fetchrow("SELECT 1")
         assert time.monotonic() - began < 2.0
         assert (raised.value.reason, raised.value.retry_after) == ("DATABASE_POOL_EXHAUSTED", 0.2)
+        assert db.watch.exhausted == 1
+
+
+async def test_a_full_pool_is_no_sign_of_a_database_that_is_away(database: TestDatabase):
+    async with Database.open(database.api_url, size=1, acquire_timeout=0.01) as db, db.transaction() as transaction:
+        for _ in range(6):
+            with pytest.raises(Unavailable):
+                await db.ping()
+        assert (db.watch.exhausted, db.watch.breaker.state) == (6, BreakerState.CLOSED)
+        assert await transaction.fetchval("SELECT 1") == 1
 
 
 async def test_a_caller_waits_while_there_is_time(database: TestDatabase):

@@ -8,6 +8,7 @@ from server.app.backfill import make_source
 from server.brokers.kite_history import KiteHistory
 from server.market.feeds.recorded_history import RecordedHistory
 from server.settings import SettingError, Settings
+from server.store.breaker import Breaker
 from tests.support.feeds import make_calendar
 
 CALENDARS = {"NSE": make_calendar()}
@@ -25,7 +26,7 @@ KITE = Settings(market_data_source="kite", market_data_api_key="key", market_dat
 )
 async def test_the_source_is_the_one_that_is_named(settings: Settings, kind: type):
     async with AsyncExitStack() as stack:
-        assert type(await make_source(settings, CALENDARS, stack)) is kind
+        assert type(await make_source(settings, CALENDARS, stack, Breaker("source", "R"))) is kind
 
 
 @pytest.mark.parametrize(
@@ -44,4 +45,4 @@ async def test_the_source_is_the_one_that_is_named(settings: Settings, kind: typ
 async def test_a_source_that_cannot_be_is_refused_at_the_start(settings: Settings, variable: str):
     async with AsyncExitStack() as stack:
         with pytest.raises(SettingError, match=variable):
-            await make_source(settings, CALENDARS, stack)
+            await make_source(settings, CALENDARS, stack, Breaker("source", "R"))

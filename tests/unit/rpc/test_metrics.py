@@ -6,7 +6,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from server.rpc.measures import LoopLag, watch
+from server.observability.measures import LoopLag, watch
 from server.rpc.meters import PrometheusMeter
 from server.rpc.metrics_server import metrics_server
 
@@ -80,7 +80,7 @@ def test_a_watched_figure_is_read_when_it_is_asked_for(registry):
 
 
 async def test_the_lateness_of_the_loop_is_sampled(registry, monkeypatch):
-    monkeypatch.setattr("server.rpc.measures.LAG_INTERVAL", 0.0)
+    monkeypatch.setattr("server.observability.measures.LAG_INTERVAL", 0.0)
     task = asyncio.create_task(LoopLag(registry).run())
     async with asyncio.timeout(5):
         while not registry.get_sample_value("strikeline_loop_lag_seconds_count"):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.domain.errors import ResourceExhausted, Unavailable
-from server.market.hub.channel import LARGEST_BATCH, Channel, QueueLimits
+from server.market.hub.channel import LARGEST_BATCH, Channel, QueueDepth, QueueLimits
 from server.market.hub.journal import SUPERSEDED, Events
 from server.market.hub.position import EntryId
 from tests.support.clock import VirtualClock
@@ -217,6 +217,17 @@ def test_journal_is_bounded_by_events():
         bench.entry(1)
 
     assert bench.channel.waiting_events == 20
+
+
+def test_the_depth_is_that_of_the_slowest_reader():
+    bench = Bench()
+    quick = bench.reader(1)
+    bench.reader(2)
+    bench.entry(1)
+    bench.entry(1, 2)
+    bench.take(quick)
+
+    assert bench.channel.depth == QueueDepth(events=3, size=12, behind=2)
 
 
 def test_journal_is_bounded_by_bytes():
