@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.dev import envoy, plan, welcome
-from server.dev.environment import published
+from server.dev.environment import published, refuse_second
 from server.dev.packages import StackError
+from server.dev.ports import Ports, Reservations, choose_ports
 from server.dev.probes import answers_http, finds, serves_grpc
 from server.dev.stack import DEVELOPMENT, StackUrls, default_directory, urls_from_environment_or_stack
 from server.dev.supervisor import Child, Probe, Program, ProgramError, Supervisor
@@ -61,7 +62,11 @@ class _System:
 
     async def run(self) -> None:
         """Brings everything up and stays; cancelling it takes everything down."""
-        ports = plan.choose_ports(self.args.api)
+        refuse_second(self.directory)
+        with Reservations() as reservations:
+            await self._run_reserved(choose_ports(self.args.api, reservations))
+
+    async def _run_reserved(self, ports: Ports) -> None:
         # A thread cannot be cancelled: whoever leaves early still waits for it, so that what it started is stopped.
         starting = asyncio.create_task(asyncio.to_thread(urls_from_environment_or_stack, DEVELOPMENT))
         try:
@@ -71,13 +76,13 @@ class _System:
             _, stop_stack = await starting
             await asyncio.to_thread(stop_stack)
 
-    async def _run_on(self, ports: plan.Ports, urls: StackUrls) -> None:
+    async def _run_on(self, ports: Ports, urls: StackUrls) -> None:
         identity = Identity(self.directory)
         shared = plan.shared_environment(urls, identity, os.environ)
         with published(self.directory, shared, os.environ):
             await self._run_as(ports, urls, identity, shared)
 
-    async def _run_as(self, ports: plan.Ports, urls: StackUrls, identity: Identity, shared: Mapping[str, str]) -> None:
+    async def _run_as(self, ports: Ports, urls: StackUrls, identity: Identity, shared: Mapping[str, str]) -> None:
         await _run_once("migrate", shared)
         await _run_once("account", shared, "create", "--user", USER, "--account", ACCOUNT)
         configuration = envoy.render(ports.envoy, identity.jwks, self.directory / "envoy.yaml")
@@ -95,14 +100,14 @@ class _System:
                 await _tell_end(playing)
             await asyncio.Event().wait()
 
-    async def _ready(self, supervisor: Supervisor, programs: Sequence[Program], ports: plan.Ports) -> None:
+    async def _ready(self, supervisor: Supervisor, programs: Sequence[Program], ports: Ports) -> None:
         await _all_ready([supervisor.start(program) for program in programs])
         health = f"http://127.0.0.1:{ports.envoy.public}/v1/health"
         await _until(answers_http(health), health)
         # Envoy asks the api's health by itself and lets no call through before it has an answer.
         await _until(serves_grpc(ports.envoy.public), f"gRPC on port {ports.envoy.public}")
 
-    async def _play(self, supervisor: Supervisor, shared: Mapping[str, str], ports: plan.Ports) -> Child | None:
+    async def _play(self, supervisor: Supervisor, shared: Mapping[str, str], ports: Ports) -> Child | None:
         feed = plan.Feed(self.args.feed, self.args.path, self.args.speed)
         if feed.kind == "none":
             return None

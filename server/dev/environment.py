@@ -41,9 +41,7 @@ def published(directory: Path, shared: Mapping[str, str], environment: Mapping[s
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyRunningError(
-                f"a system runs from {directory} already: stop it, or set {DIRECTORY_VARIABLE} to another folder"
-            ) from None
+            raise _already(directory) from None
         told = {name: value for name, value in environment.items() if name.startswith(PREFIX) and name not in OWN}
         file.truncate()
         json.dump({**told, **shared}, file, indent=1)
@@ -52,6 +50,18 @@ def published(directory: Path, shared: Mapping[str, str], environment: Mapping[s
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def refuse_second(directory: Path) -> None:
+    """Raises AlreadyRunningError when a system of this folder runs, before its ports are missed."""
+    if running_system(directory):
+        raise _already(directory)
+
+
+def _already(directory: Path) -> AlreadyRunningError:
+    return AlreadyRunningError(
+        f"a system runs from {directory} already: stop it, or set {DIRECTORY_VARIABLE} to another folder"
+    )
 
 
 def running_system(directory: Path) -> Mapping[str, str]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from server.dev.ports import listens_on
+
 PR_SET_PDEATHSIG = 1
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 STABLE_SECONDS = 10.0
@@ -39,6 +41,8 @@ class Program:
     """Added to the supervisor's own environment."""
     ready: Probe | None = None
     """Asked until it says yes. Absent: a child that runs is ready."""
+    ports: Sequence[int] = ()
+    """Where it listens when it is ready. An answer there may be somebody else's: these must be its own."""
     finishes: bool = False
     """Whether exit status 0 means that the work is done. Else every exit is followed by a restart."""
 
@@ -118,9 +122,10 @@ class Child:
     async def _is_ready(self) -> bool:
         if self.finished.is_set():
             return True
-        if self.pid is None:
+        pid = self.pid
+        if pid is None or (self.program.ready is not None and not await self.program.ready()):
             return False
-        return self.program.ready is None or await self.program.ready()
+        return pid == self.pid and listens_on(pid, self.program.ports)
 
     def tail(self, lines: int = TAIL_LINES) -> str:
         """The last lines of the child's output."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from server.dev.plan import Ports
+from server.dev.ports import Ports
 from server.dev.stack import StackUrls
 
 PYTHON = ".venv/bin/python"

@@ -12,6 +12,7 @@ import pytest
 from server.__main__ import parser
 from server.dev import command, plan, welcome
 from server.dev.envoy import EnvoyPorts, render
+from server.dev.ports import Ports, Reservations, choose_ports
 from server.dev.probes import listens
 from server.dev.stack import StackUrls
 from server.dev.supervisor import Program, ProgramError
@@ -102,7 +103,8 @@ async def test_replay_and_path_belong_together(capsys):
 
 def test_programs_of_a_system_with_two_apis(tmp_path):
     names = ("STRIKELINE_ENVOY_PORT", "STRIKELINE_GATEWAY_PORT", "STRIKELINE_GRPC_PORT")
-    ports = plan.choose_ports(2, dict(zip(names, map(str, free_ports(3)), strict=True)))
+    with Reservations(tmp_path) as reservations:
+        ports = choose_ports(2, reservations, dict(zip(names, map(str, free_ports(3)), strict=True)))
     shared = plan.shared_environment(StackUrls("postgresql://app@h:1/app", "redis://r"), Identity(tmp_path), {})
     found = {program.name: program for program in plan.programs(ports, shared, tmp_path / "envoy.yaml")}
     assert list(found) == ["worker", "api-1", "api-2", "gateway", "envoy"]
@@ -111,6 +113,9 @@ def test_programs_of_a_system_with_two_apis(tmp_path):
     assert len({program.environment.get("STRIKELINE_METRICS_PORT") for program in found.values()}) == 5
     feed = plan.feed_program(plan.Feed("replay", ["a.csv", "b.csv=NIFTY"], "max"), shared, ports)
     assert feed.finishes
+    assert found["api-2"].ports == (ports.envoy.api[1], ports.metrics["api-2"])
+    assert found["envoy"].ports == (ports.envoy.public, ports.envoy.admin)
+    assert found["gateway"].ports == (ports.envoy.gateway, ports.metrics["gateway"])
     assert list(feed.command[-5:]) == ["replay", "a.csv", "b.csv=NIFTY", "--speed", "max"]
 
 
@@ -135,7 +140,7 @@ def test_envoys_configuration_is_rendered(tmp_path):
 
 
 def test_the_welcome_names_everything(tmp_path):
-    ports = plan.Ports(EnvoyPorts(8080, 9901, 8081, (50051,)), {"worker": 9464})
+    ports = Ports(EnvoyPorts(8080, 9901, 8081, (50051,)), {"worker": 9464})
     page = welcome.text(ports, StackUrls("postgresql://d", "redis://r"), tmp_path, "TOKEN")
     for part in (
         "127.0.0.1:8080",

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -104,3 +105,15 @@ async def test_children_die_with_a_supervisor_that_is_killed(tmp_path):
     process.kill()
     await process.wait()
     await eventually(lambda: not alive(pid))
+
+
+async def test_a_child_whose_port_is_somebody_elses_is_not_ready(tmp_path):
+    async def answers() -> bool:
+        return True
+
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        async with Supervisor(tmp_path, lambda _: None) as supervisor:
+            child = supervisor.start(python("api", LOOP, ready=answers, ports=(port,)))
+            with pytest.raises(ProgramError, match="api does not become ready"):
+                await child.wait_ready(0.3)
