@@ -15,12 +15,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Test processes at once; each test has a database and Redis keys of its own. Groups of tests
 # (tests/support/distribution.py) start in their order: the long ones come first, many short ones fill up the end.
 WORKERS ?= auto
+SEED := $(or $(SEED),$(shell date +%s))
 PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 SOURCES := server gateway tests migrations
 SOURCES_PRESENT = $(wildcard $(SOURCES))
 
-.PHONY: help environment run test coverage generate generate-check baseline lock lint contract types imports proxy gates bench format clean
+.PHONY: help environment run test unit coverage generate generate-check baseline lock lint contract types imports proxy gates bench format clean
 
 help: ## Lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' Makefile
@@ -37,9 +38,14 @@ run: $(STAMP) ## Starts everything on this machine; ARGS="--feed replay --path F
 test: $(STAMP) ## Runs all tests, on every core; ARGS="-k word" is passed on, WORKERS=0 runs them in one process
 	@$(PYTEST) $(ARGS)
 
-coverage: $(STAMP) ## Runs all tests and reports which lines they reach
+unit: $(STAMP) ## Runs the unit tests in an order of its own; SEED=N repeats it
+	@$(PYTEST) --shuffle $(SEED) tests/unit $(ARGS)
+
+coverage: $(STAMP) ## Runs all tests and reports which lines they reach; keeps build/tests.xml, coverage.xml and coverage/
 	@python -m coverage erase
-	@$(PYTEST) --cov --cov-report= --cov-fail-under=0 $(ARGS)
+	@$(PYTEST) --cov --cov-report= --cov-fail-under=0 --junit-xml build/tests.xml $(ARGS)
+	@python -m coverage xml --quiet --fail-under=0 -o build/coverage.xml
+	@python -m coverage html --quiet --fail-under=0 -d build/coverage
 	@python -m coverage report
 
 generate: $(STAMP) ## Makes generated/ and docs/reference/ from protos/ and settings

@@ -19,12 +19,33 @@ from server.store.database import Database
 from server.store.redis import RedisClient, open_redis
 from tests.support.databases import TestDatabase, database_copy, ensure_template
 from tests.support.distribution import Groups
+from tests.support.ordering import mark, shuffled
 
 pytest_plugins = ["server.contract.testing.plugin"]
 
 # How long an example takes depends on what else the machine does: it is no property of the code.
 settings.register_profile("strikeline", deadline=None)
 settings.load_profile("strikeline")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The order of tests is an option: whoever relies on one is found."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run unit tests in an order that this number decides")
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest then brings together the tests that share a parametrised fixture
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks tests by their folders and, when asked, shuffles them."""
+    mark(items)
+    seed = config.getoption("shuffle")
+    if seed is not None:
+        items[:] = shuffled(items, seed)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """How to get this order again."""
+    seed = config.getoption("shuffle")
+    return None if seed is None else f"order: --shuffle {seed}"
 
 
 @pytest.hookimpl(optionalhook=True)
