@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from server.setting_fields import ENVIRONMENTS, address, choice, count, log_level, port, seconds
 from server.settings import SettingError
 
 DEVELOPMENT = "development"
-
-
-def _seconds(default: float) -> float:
-    return field(default=default, metadata={"above": 0})
-
-
-def _count(default: int, minimum: int = 1) -> int:
-    return field(default=default, metadata={"minimum": minimum})
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatewaySettings:
     """Settings of one gateway process. Durations are seconds, sizes are bytes."""
 
-    environment: str = "production"
+    environment: str = choice("production", ENVIRONMENTS)
     """`development`, `staging` or `production`."""
 
-    gateway_address: str = "127.0.0.1:8081"
+    gateway_address: str = address("127.0.0.1:8081")
     """Where HTTP and WebSocket are served. Envoy stands in front of it."""
 
     upstream: str = "127.0.0.1:50051"
@@ -35,40 +28,40 @@ class GatewaySettings:
     """Origins of browser pages that may call, such as `https://desk.example.com`, separated by commas. The gateway's
     own pages may always."""
 
-    metrics_port: int = _count(0, 0)
+    metrics_port: int = port(0)
     """Loopback port of `/metrics` beside the one on the main port. 0: none."""
 
-    body_limit: int = _count(10 * 1024 * 1024)
+    body_limit: int = count(10 * 1024 * 1024)
     """Largest body of a request."""
 
-    message_limit: int = _count(1024 * 1024)
+    message_limit: int = count(1024 * 1024)
     """Largest inbound socket message."""
 
-    messages_per_second: int = _count(100)
+    messages_per_second: int = count(100)
     """Most inbound messages a second on one socket; as many may come at once."""
 
-    subscriptions_per_socket: int = _count(100)
+    subscriptions_per_socket: int = count(100)
     """Most subscriptions and calls under way on one socket."""
 
-    authentication_timeout: float = _seconds(5.0)
+    authentication_timeout: float = seconds(5.0)
     """Time that a socket without credential has for its first message."""
 
-    send_timeout: float = _seconds(10.0)
+    send_timeout: float = seconds(10.0)
     """Time that a client may take to accept one message before its connection is aborted."""
 
-    ping_interval: float = _seconds(20.0)
+    ping_interval: float = seconds(20.0)
     """Time between pings on a socket; a peer that does not answer within the same time is dropped."""
 
-    shared_payload_bytes: int = _count(16 * 1024 * 1024)
+    shared_payload_bytes: int = count(16 * 1024 * 1024)
     """Memory for the JSON of payloads that several streams send."""
 
-    connection_limit: int = _count(10_000)
+    connection_limit: int = count(10_000)
     """Most connections."""
 
-    drain_grace: float = _seconds(5.0)
+    drain_grace: float = seconds(5.0)
     """Time that running requests get on shutdown."""
 
-    log_level: str = "INFO"
+    log_level: str = log_level()
     """Lowest level that is logged."""
 
     @property

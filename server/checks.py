@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from server.setting_fields import ENVIRONMENTS
 from server.settings import SettingError, Settings
 
 DEVELOPMENT = "development"
 PRODUCTION = "production"
-ENVIRONMENTS = (DEVELOPMENT, "staging", PRODUCTION)
 SHORTEST_SECRET = 32
 DEVELOPMENT_ISSUER = "strikeline-dev"
 

@@ -23,7 +23,7 @@ from server.market.feeds.ticker.outages import OutageLog
 from server.market.feeds.ticker.quotes import QuoteReader
 from server.market.feeds.ticker.runner import Ticker, TickerParts, TickerTiming
 from server.market.feeds.writer import BatchWriter
-from server.settings import SettingError, Settings
+from server.settings import FOLLOWS, SettingError, Settings
 from server.store.calendar import CalendarStore
 from server.store.database import Database
 from server.store.dead_letters import DeadLetterStore
@@ -33,7 +33,6 @@ from server.store.pubsub import publish, subscribed
 from server.store.redis import RedisClient
 
 CALENDARS: Final = ("NSE", "MCX", "CDS")
-_FOLLOWS: Final = ("all", "subscribed")
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class TickerBase:
 
 async def make_ticker(base: TickerBase, settings: Settings, redis: TickerRedis, registry: CollectorRegistry) -> Ticker:
     """The feed, ready to run. Raises SettingError for a `ticker_follow` that it does not know."""
-    if settings.ticker_follow not in _FOLLOWS:
-        raise SettingError(f"STRIKELINE_TICKER_FOLLOW must be one of {', '.join(_FOLLOWS)}")
+    if settings.ticker_follow not in FOLLOWS:
+        raise SettingError(f"STRIKELINE_TICKER_FOLLOW must be one of {', '.join(FOLLOWS)}")
     metrics, prefix = TickerMetrics(registry), settings.ticker_channel_prefix
     outages = _outages(base, metrics)
     following = _following(base, redis.publisher, prefix, everything=settings.ticker_follow == "all")
