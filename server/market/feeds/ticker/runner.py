@@ -132,9 +132,9 @@ class Ticker:
 
     async def _idle(self) -> None:
         parts = self._parts
-        close = self._session_over()
-        if close is not None:
-            await parts.writer.advance(close)
+        over = self._session_over()
+        if over is not None:
+            await parts.writer.advance(over)
         elif parts.clock.monotonic() - parts.listener.heard_at < self._timing.stale_after or not self._in_session():
             self._follow_clock()
             await parts.writer.beat()
@@ -143,9 +143,12 @@ class Ticker:
         """Lets market time follow the clock within the newest second of a source that gives whole seconds.
 
         Whatever waits for market time to pass would wait for the next second otherwise. Of a source that is behind
-        the clock, as a recording is, market time stays where its ticks are.
+        the clock, as a recording is, market time stays where its ticks are. So it does outside of sessions: what is
+        stamped with a close is of that instant.
         """
         newest, now = self._newest, self._parts.clock.wall_ns()
+        if self._parts.calendar.session_at(newest) is None:
+            return
         if newest % NANOSECONDS == 0 and newest <= now < newest + self._timing.stale_after * NANOSECONDS:
             passed = min(now, newest + NANOSECONDS - 1)
             self._parts.writer.market_time = max(self._parts.writer.market_time, passed)
@@ -154,13 +157,17 @@ class Ticker:
         return self._parts.calendar.session_at(self._parts.clock.wall_ns()) is not None
 
     def _session_over(self) -> int | None:
-        """Close of the session that market time is in, when clock and silence say that nothing more will come."""
+        """A second behind the session that market time is in, when clock and silence say that nothing more will come.
+
+        The closing instant is part of the session: what is stamped with it counts until market time is beyond it.
+        """
         parts = self._parts
-        session = parts.calendar.session_at(parts.writer.market_time) if parts.writer.market_time else None
+        newest = parts.writer.market_time
+        session = (parts.calendar.session_at(newest) or parts.calendar.session_at(newest - 1)) if newest else None
         silent = parts.clock.monotonic() - self._ticked_at >= _SILENT_SECONDS
         if session is None or not silent or parts.clock.wall_ns() < session.close_ns + _CLOSED_AFTER_NS:
             return None
-        return session.close_ns
+        return session.close_ns + NANOSECONDS
 
     async def _keep(self) -> None:
         """Follows subscriptions, tells the publisher of them, and puts outages on record."""

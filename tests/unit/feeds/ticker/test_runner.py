@@ -213,9 +213,31 @@ async def test_a_session_that_ends_in_silence_is_closed_by_the_clock():
         await feed.clock.sleep(1.0)
         await feed.ticker.turn()
 
-    assert feed.log.entries[-1].market_time == CLOSE
-    closed = [entry.appended_at for entry in feed.log.entries if entry.market_time == CLOSE]
+    assert feed.log.entries[-1].market_time == CLOSE + 10**9
+    closed = [entry.appended_at for entry in feed.log.entries if entry.market_time > CLOSE]
     assert closed[0] == CLOSE + 20 * 10**9
+
+
+async def test_a_session_whose_last_word_is_of_its_close_is_closed_by_the_clock():
+    feed = Feed(CLOSE)
+    feed.hear(encoded(polled(ts=CLOSE // 10**9)))
+    await feed.ticker.turn()
+
+    for _ in range(60):
+        await feed.clock.sleep(1.0)
+        await feed.ticker.turn()
+
+    assert feed.log.entries[-1].market_time == CLOSE + 10**9
+
+
+async def test_whole_seconds_of_the_close_stay_at_the_close():
+    feed = Feed(CLOSE + 400_000_000)
+    feed.hear(encoded(polled(ts=CLOSE // 10**9)))
+    await feed.ticker.turn()
+    await feed.clock.sleep(1.0)
+    await feed.ticker.turn()
+
+    assert [entry.market_time for entry in feed.log.entries] == [CLOSE, CLOSE]
 
 
 async def test_poison_is_put_aside_and_counted_even_without_redis():
