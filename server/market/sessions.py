@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from server.domain.calendar import MarketCalendar, calendar_of, exchange_date
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.prices import ABSENT
+from server.domain.timeframes import MINUTE_NS
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,6 +55,23 @@ class Located:
     def inside(self) -> Mask:
         """The tick lies in a session."""
         mask: Mask = self.session_open != ABSENT
+        return mask
+
+
+@dataclass(frozen=True)
+class SessionMinutes:
+    """For each instant: when the minute of a session that it counts for opened, and from when on that is over.
+
+    `opened` is `ABSENT` outside of all sessions. The closing instant of a session belongs to its last minute.
+    """
+
+    opened: Integers
+    over: Integers
+
+    @property
+    def inside(self) -> Mask:
+        """The instant lies in a session, or is its close."""
+        mask: Mask = self.opened != ABSENT
         return mask
 
 
@@ -107,6 +125,18 @@ class SessionTable:
                 inside = here & (times >= opening) & (times < closing + close_belongs)
                 opens[inside], closes[inside], firsts[inside] = opening, closing, sessions[0][0]
         return Located(days, opens, closes, firsts)
+
+    def minutes(self, instruments: NDArray[np.int32], times: Integers) -> SessionMinutes:
+        """Finds the minute of each instant, as `locate` with `close_belongs` finds its session."""
+        found = self.locate(instruments, times, close_belongs=True)
+        opened = (times - (times == found.session_close)) // MINUTE_NS * MINUTE_NS
+        over = opened + MINUTE_NS
+        last = np.flatnonzero(found.inside & (over >= found.session_close))
+        if len(last):
+            closes = found.session_close[last]
+            following = self.locate(instruments[last], closes).inside
+            over[last] = closes + ~following
+        return SessionMinutes(np.where(found.inside, opened, ABSENT), over)
 
     def inside(self, ticks: NDArray[np.void]) -> NDArray[np.bool_]:
         """Which ticks fall into a session of their instrument's market, its closing instant included.

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from server.domain.options.time_to_expiry import expiry_instant
 from server.domain.prices import ABSENT
-from server.domain.timeframes import MINUTE_NS
 from server.market.chain_stage.contracts import Contracts
 from server.market.runs import NO_RUN
+from server.market.sessions import SessionMinutes
 
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -37,6 +37,7 @@ STATE = np.dtype(
         ("revision", "<i8"),
         ("window", "<i8"),
         ("minute", "<i8"),
+        ("over", "<i8"),
         ("samples", "<i8"),
         ("expiry", "<i8"),
         ("length", "<i8"),
@@ -46,9 +47,10 @@ STATE = np.dtype(
 )
 """One chain. `run` is the index of the run that it is of, `day` the exchange day of its baselines, `window` the number
 of the last window in which it was valued, `minute` the open time of the minute that `samples` valuations fell into
-(`ABSENT`: none), `expiry` the last instant of its contracts, `length` and `phase` the windows' length and offset."""
+(`ABSENT`: none) and `over` the market time from which on that one is over, `expiry` the last instant of its contracts,
+`length` and `phase` the windows' length and offset."""
 
-SAVED: Final = ("dirty", "run", "day", "revision", "window", "minute", "samples", "length", "phase")
+SAVED: Final = ("dirty", "run", "day", "revision", "window", "minute", "over", "samples", "length", "phase")
 """Columns that a checkpoint keeps."""
 
 
@@ -109,21 +111,22 @@ class ChainTable:
         rows = self.rows
         return np.flatnonzero(rows["exists"] & rows["dirty"] & (rows["run"] == run))
 
-    def valued(self, chains: Numbers, at: int, inside: Mask) -> None:
-        """They were valued at a market time; `inside` a session the valuation counts for the minute."""
+    def valued(self, chains: Numbers, at: int, minutes: SessionMinutes) -> None:
+        """They were valued at a market time; inside a session the valuation counts for its minute there."""
         rows = self.rows
         rows["dirty"][chains] = False
         rows["revision"][chains] += 1
         rows["window"][chains] = (at - rows["phase"][chains]) // rows["length"][chains]
+        inside = minutes.inside
         counted = chains[inside]
-        rows["minute"][counted] = at // MINUTE_NS * MINUTE_NS
+        rows["minute"][counted], rows["over"][counted] = minutes.opened[inside], minutes.over[inside]
         rows["samples"][counted] += 1
 
     def closing(self, run: int, at: int | None) -> Numbers:
         """Chains of a run whose minute is over at a market time (None: all that have one)."""
         rows = self.rows
         mask = rows["exists"] & (rows["minute"] != ABSENT) & (rows["run"] == run)
-        return np.flatnonzero(mask if at is None else mask & (rows["minute"] + MINUTE_NS <= at))
+        return np.flatnonzero(mask if at is None else mask & (rows["over"] <= at))
 
     def closed(self, chains: Numbers) -> None:
         """Their minutes are done."""

@@ -3,7 +3,9 @@
 What is published follows from the entries alone. A chain exists from the first tick of one of its options in a feed
 run until 15:30:00 of its expiry day. It is valued when something that it is valued with has changed, at most once in
 each of its windows of market time; what is left over is valued when market time stands still for a sign of life of the
-feed, when a minute ends and when the run ends. Late ticks change nothing (see `Quotes`).
+feed, when a minute ends and when the run ends. Exchanges stamp what they publish of a close with its instant: that one
+belongs to the last minute of the session, which is over when market time is beyond it. Late ticks change nothing (see
+`Quotes`).
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from server.market.checkpoints import CheckpointUnreadable
 from server.market.entries import RUN_ENDED, RUN_STARTED, TICKS, Entry
 from server.market.records import CHAIN_ROW
 from server.market.runs import Run, Runs
-from server.market.sessions import Located, SessionTable, day_numbers
+from server.market.sessions import SessionTable, day_numbers
 from server.market.telemetry import Meter, NoMeter
 from server.store.database import Transaction
 from strikeline.internal.v1.log_pb2 import ChainKey, ChainsEntry, ChainState
@@ -197,7 +199,7 @@ class ChainsStage:
             self._value(self._table.dirty(run.index), run)
 
     def _take(self, run: Run, segment: Segment) -> None:
-        if segment.market_time // MINUTE_NS > run.market_time // MINUTE_NS:
+        if self._ends_a_minute(run, segment.market_time):
             self._end_minutes(run, segment.market_time)
         run.market_time = max(run.market_time, segment.market_time)
         self._expire(run)
@@ -207,6 +209,12 @@ class ChainsStage:
         self._touch(run, np.concatenate((changed, reported)))
         self._books.apply(run, segment.depths)
         self._value(self._table.due(run.index, run.market_time), run)
+
+    def _ends_a_minute(self, run: Run, at: int) -> bool:
+        """A minute is over when market time comes to the next one; a session's last one, behind the closing instant."""
+        if at // MINUTE_NS > run.market_time // MINUTE_NS:
+            return True
+        return at > run.market_time and len(self._table.closing(run.index, at)) > 0
 
     def _end_minutes(self, run: Run, at: int | None) -> None:
         """Values what has changed within the minutes that end, then closes them."""
@@ -303,9 +311,10 @@ class ChainsStage:
         if not len(chains):
             return
         valued = self._valuer.value(chains, run)
-        inside = self._located(chains, np.full(len(chains), run.market_time, np.int64)).inside
-        self._table.valued(chains, run.market_time, inside)
-        self._minutes.add(valued, inside)
+        times = np.full(len(chains), run.market_time, np.int64)
+        minutes = self._sessions.minutes(self._first_contracts(chains), times)
+        self._table.valued(chains, run.market_time, minutes)
+        self._minutes.add(valued, minutes.inside)
         for chain, live in zip(chains.tolist(), valued.chains, strict=True):
             self._keep(chain, live, live.state())
             self._changed[chain] = None
@@ -318,7 +327,7 @@ class ChainsStage:
         if not len(chains):
             return
         opened = self._table.rows["minute"][chains]
-        located = self._located(chains, opened)
+        located = self._sessions.locate(self._first_contracts(chains), opened)
         columns = (
             self._table.rows["samples"][chains].tolist(),
             opened.tolist(),
@@ -332,10 +341,9 @@ class ChainsStage:
         self._outcome.minutes.extend(minutes)
         self._unsaved.extend(minutes)
 
-    def _located(self, chains: Numbers, times: Numbers) -> Located:
-        """The session of each chain's market at a time: exchanges stamp a close with its instant."""
-        first = [self._contracts.ladders[chain].instruments[0] for chain in chains.tolist()]
-        return self._sessions.locate(np.array(first, np.int32), times, close_belongs=True)
+    def _first_contracts(self, chains: Numbers) -> Ids:
+        """A contract of each chain, which tells its market."""
+        return np.array([self._contracts.ladders[chain].instruments[0] for chain in chains.tolist()], np.int32)
 
     def _newest(self, *, full: bool) -> list[ChainsEntry]:
         """The newest states of all chains, or of those that changed, by run; and what ended."""

@@ -80,10 +80,14 @@ class Bucket:
 
 @dataclass
 class _Open:
-    """A bucket from `start` to `end`. `before` is what was stored of it, of so many minutes, before it was followed."""
+    """A bucket from `start` to `end`, which is over from `over` on.
+
+    `before` is what was stored of it, of so many minutes, before it was followed.
+    """
 
     start: int
     end: int
+    over: int
     run: str = ""
     minutes: dict[int, MinuteChain] = field(default_factory=dict)
     before: Rows | None = None
@@ -94,6 +98,10 @@ class _Open:
     def is_untold(self) -> bool:
         """It has something that was not told yet."""
         return bool(self.minutes) and not self.told
+
+    def is_due(self, run: str, market_time: int, *, ended: bool) -> bool:
+        """It is over by its run's market time, and was not told; where the run has `ended`, its end is enough."""
+        return self.run == run and self.is_untold and (self.end if ended else self.over) <= market_time
 
     def add(self, minute: MinuteChain) -> None:
         """Takes in a minute. Of two versions the one with more samples stays, as in the database."""
@@ -129,37 +137,44 @@ class BucketFolder:
 
     def begin(self, key: Key, start: int, rows: Rows, minutes: int) -> None:
         """Of the bucket from `start` so much is stored, of so many minutes."""
-        self._open[key] = _Open(start, start, before=rows, earlier=minutes)
+        self._open[key] = _Open(start, start, start, before=rows, earlier=minutes)
 
     def apply(self, run: str, market_time: int, minutes: Iterable[MinuteChain]) -> list[Bucket]:
         """Takes in the minutes of one entry. -> the buckets that it closes, those of earlier times first.
 
-        A bucket is over when market time has come to its end, when a later one of its chain begins, or when its run
-        ends within a minute.
+        A bucket is over when market time has come to its end (beyond it where the session closes then), when a later
+        one of its chain begins, or when its run ends within a minute.
         """
         closed: list[Bucket] = []
+        ended = False
         for minute in minutes:
             if not len(minute.rows) or self.start_of(_instrument(minute.rows), minute.open_time) is None:
                 continue
             bucket = self._bucket(run, minute, closed)
             bucket.add(minute)
-            if minute.open_time + MINUTE_NS > market_time and not bucket.told:
-                closed.append(bucket.closed())
-        over = (it for it in self._open.values() if it.run == run and it.end <= market_time and it.is_untold)
-        closed += (bucket.closed() for bucket in over)
+            if market_time < _over(self._calendar_of(_instrument(minute.rows)), minute.open_time + MINUTE_NS):
+                ended = True
+                closed += [bucket.closed()] if not bucket.told else []
+        closed += (bucket.closed() for bucket in self._open.values() if bucket.is_due(run, market_time, ended=ended))
         return sorted(closed, key=lambda item: (item.chain.open_time, *item.key))
 
     def _bucket(self, run: str, minute: MinuteChain, closed: list[Bucket]) -> _Open:
         """The bucket of a minute; the one before it of its chain is over."""
         key = (minute.underlying, minute.expiry)
-        start, end = bucket_bounds(self._timeframe, minute.open_time, self._calendar_of(_instrument(minute.rows)))
+        calendar = self._calendar_of(_instrument(minute.rows))
+        start, end = bucket_bounds(self._timeframe, minute.open_time, calendar)
         known = self._open.get(key)
         if known is None or known.start != start:
             if known is not None and known.start < start and known.is_untold:
                 closed.append(known.closed())
-            known = self._open[key] = _Open(start, end)
-        known.end, known.run = end, run
+            known = self._open[key] = _Open(start, end, end)
+        known.end, known.over, known.run = end, _over(calendar, end), run
         return known
+
+
+def _over(calendar: MarketCalendar, end: int) -> int:
+    """From when on something that ends then is over: the closing instant of a session still belongs to it."""
+    return end if calendar.session_at(end) is not None else end + 1
 
 
 def _samples(minute: MinuteChain) -> int:

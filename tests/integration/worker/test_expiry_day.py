@@ -127,9 +127,9 @@ async def test_no_figure_of_the_day_explodes(replayed, worker_db: Database, day)
     assert all(0.0 < row["volatility"] <= HIGHEST_VOLATILITY for row in valued)
     assert all(abs(row["delta"]) <= 1.001 for row in valued if row["delta"] is not None)
     assert all(row["gamma"] >= 0.0 for row in valued if row["gamma"] is not None)
-    close = datetime(2019, 7, 25, 10, 0, tzinfo=UTC)
-    assert max(row["open_time"] for row in figures) == close
-    last = [row for row in figures if row["open_time"] == close]
+    last_minute = datetime(2019, 7, 25, 9, 59, tzinfo=UTC)
+    assert max(row["open_time"] for row in figures) == last_minute
+    last = [row for row in figures if row["open_time"] == last_minute]
     assert {row["volatility"] for row in last} == {None}
     assert sum(row["open_interest"] for row in last) > 10_000_000
     metrics = await worker_db.fetch("SELECT * FROM expiry_metrics WHERE expiry = $1", date.fromisoformat(EXPIRY))

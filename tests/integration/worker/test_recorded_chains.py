@@ -57,9 +57,10 @@ def in_session(moment: datetime) -> bool:
 
 
 def by_pandas(rows: pd.DataFrame) -> dict[Key, tuple[int, int, float | None, float | None]]:
-    """The figures of each page in session."""
+    """The figures of each page in session; one of the closing instant is of the minute before it."""
     found = {}
-    for (moment, expiry), page in rows.groupby(["moment", "expiry"]):
+    for (told, expiry), page in rows.groupby(["moment", "expiry"]):
+        moment = told - timedelta(minutes=(told + IST).strftime("%H:%M:%S") == "15:30:00")
         if in_session(moment):
             strikes = page.set_index("StrikePrice").sort_index()
             calls, puts = strikes["CallOI"], strikes["PutOI"]

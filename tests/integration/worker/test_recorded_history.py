@@ -40,10 +40,14 @@ def recorded(shared_data: Path, tmp_path: Path) -> Path:
 
 
 def pages(path: Path) -> pd.DataFrame:
-    """Pages within the session by moment (exchange time) and strike: open interest in units."""
+    """Pages within the session by minute (exchange time) and strike: open interest in units.
+
+    One of the closing instant belongs to the minute before it.
+    """
     rows = pd.read_csv(path, parse_dates=["snapshot_ist"])
     hours = rows["snapshot_ist"].dt.time
-    rows = rows[(hours >= time(9, 15)) & (hours < time(15, 30))]
+    rows = rows[(hours >= time(9, 15)) & (hours <= time(15, 30))].copy()
+    rows.loc[hours == time(15, 30), "snapshot_ist"] -= pd.Timedelta(minutes=1)
     return rows.set_index(["snapshot_ist", "StrikePrice"])[["CallOI", "PutOI"]]
 
 

@@ -17,6 +17,8 @@ MCX_HOURS = [WeekdayHours(day, time(9, 0), time(23, 30), date(2010, 1, 1)) for d
 DATED = [
     DatedRow(date(2024, 3, 2), "special", time(9, 15), time(10, 0), "drill"),
     DatedRow(date(2024, 3, 2), "special", time(11, 30), time(12, 30), "drill"),
+    DatedRow(date(2024, 5, 18), "special", time(11), time(12), "drill"),
+    DatedRow(date(2024, 5, 18), "special", time(12), time(13), "drill"),
     DatedRow(date(2025, 12, 25), "holiday", None, None, "Christmas"),
 ]
 NIFTY, GOLD, COPPER = 1, 2, 3
@@ -50,6 +52,28 @@ def test_a_tick_is_in_its_markets_session():
     assert located(NIFTY, "2025-12-01T09:14:59")[0] == ABSENT
     assert located(GOLD, "2025-12-01T09:14:59")[0] == nine
     assert located(NIFTY, "2025-12-01T15:30")[0] == ABSENT
+
+
+def minute(number: int, text: str, more: int = 0) -> tuple[int, int]:
+    found = table().minutes(np.array([number], np.int32), np.array([nanoseconds(text) + more]))
+    return (int(found.opened[0]), int(found.over[0])) if found.inside[0] else (ABSENT, ABSENT)
+
+
+def test_a_sessions_last_minute_has_its_closing_instant():
+    before, last = nanoseconds("2025-12-01T15:28"), nanoseconds("2025-12-01T15:29")
+    close = nanoseconds("2025-12-01T15:30")
+
+    assert minute(NIFTY, "2025-12-01T15:28:59") == (before, last)
+    assert minute(NIFTY, "2025-12-01T15:29") == (last, close + 1)
+    assert minute(NIFTY, "2025-12-01T15:30") == (last, close + 1)
+    assert minute(NIFTY, "2025-12-01T15:30", 1) == (ABSENT, ABSENT)
+
+
+def test_an_instant_that_closes_one_session_and_opens_another_belongs_to_the_other():
+    noon = nanoseconds("2024-05-18T12:00")
+
+    assert minute(NIFTY, "2024-05-18T11:59:30") == (noon - 60_000_000_000, noon)
+    assert minute(NIFTY, "2024-05-18T12:00") == (noon, noon + 60_000_000_000)
 
 
 def test_a_holiday_has_no_session():

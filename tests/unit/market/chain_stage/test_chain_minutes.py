@@ -9,6 +9,7 @@ import pytest
 
 from server.domain.prices import ABSENT, SCALE
 from tests.unit.market.chain_stage.chain_pipeline import (
+    DAY,
     EXPIRY,
     INDEX,
     MONTHLY,
@@ -22,6 +23,7 @@ from tests.unit.market.chain_stage.chain_pipeline import (
     depth_record,
     minute,
     minutes_of,
+    model_price,
     option_tick,
     spot_tick,
     started,
@@ -168,17 +170,68 @@ async def test_outside_of_sessions_chains_are_valued_and_no_minute_is_made():
     assert not any(entry.minutes for entry in published)
 
 
-async def test_a_chain_of_the_closing_instant_is_the_last_minute_of_its_day():
+async def test_a_chain_of_the_closing_instant_belongs_to_the_last_minute_of_its_day():
     worker = Worker()
     feed = await started(worker)
-    await worker.feed(feed.batch(*whole_chain(CLOSE - 60 * SECOND, MONTHLY)))
+    entries = [
+        feed.batch(*whole_chain(CLOSE - 120 * SECOND, MONTHLY, volume=100)),
+        feed.batch(*whole_chain(CLOSE - 30 * SECOND, MONTHLY, volume=130)),
+        feed.batch(*whole_chain(CLOSE, MONTHLY, volume=150, open_interest=9_000)),
+        feed.batch(*whole_chain(CLOSE + 1, MONTHLY, volume=170, open_interest=1)),
+    ]
+
+    told = [minutes_of(entry) for entry in await worker.feed_all(entries)]
+
+    assert [[item.open_time for item in minutes] for minutes in told] == [
+        [], [CLOSE - 120 * SECOND], [], [CLOSE - 60 * SECOND],
+    ]  # fmt: skip
+    row = told[3][0].rows["call"][1]
+    assert (row["samples"], row["volume"], row["open_interest"]) == (2, 50, 9_000)
+    assert row["close"] == model_price(call(24_000, MONTHLY), CLOSE)
+
+
+async def test_a_chain_of_the_closing_instant_alone_is_the_last_minute_of_its_day():
+    worker = Worker()
+    feed = await started(worker)
     await worker.feed(feed.batch(*whole_chain(CLOSE, MONTHLY)))
-    await worker.feed(feed.batch(*whole_chain(CLOSE + 1, MONTHLY)))
 
-    await worker.feed(feed.ended())
+    (closed,) = minutes_of(await worker.feed(feed.ended()))
+
+    assert (closed.open_time, closed.rows["call"]["samples"].tolist()) == (CLOSE - 60 * SECOND, [1] * 4)
+    assert closed.rows["call"]["volume"].tolist() == [ABSENT] * 4
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+async def test_what_comes_later_of_the_closing_instant_counts_until_market_time_is_beyond_it(crashes):
+    worker = Worker()
+    feed = await started(worker)
+    number = call(24_000, MONTHLY)
+    await worker.feed(feed.batch(*whole_chain(CLOSE, MONTHLY)))
+    assert not minutes_of(await worker.feed(feed.beat()))
     await worker.commit()
+    if crashes:
+        worker.crash()
+    await worker.feed(feed.batch(option_tick(number, CLOSE, row=1, open_interest=9_000)))
 
-    assert [opened for _, _, opened in worker.minutes] == [CLOSE - 60 * SECOND, CLOSE]
+    (closed,) = minutes_of(await worker.feed(feed.batch(spot_tick(CLOSE + SECOND))))
+
+    assert closed.rows["call"]["samples"].tolist() == [2] * 4
+    assert closed.rows["call"]["open_interest"].tolist() == [7_500, 9_000, 7_500, 7_500]
+    assert closed.metrics.call_open_interest == 31_500.0
+
+
+async def test_the_last_minute_of_an_expiry_has_its_last_instant():
+    worker = Worker()
+    feed = await started(worker)
+    last = CLOSE + DAY
+    await worker.feed(feed.batch(spot_tick(last), Tick(call(24_000), last, 50 * SCALE, open_interest=7_500)))
+
+    told = await worker.feed(feed.batch(spot_tick(last + 1)))
+
+    (closed,) = minutes_of(told)
+    assert (closed.open_time, closed.years) == (last - 60 * SECOND, 0.0)
+    assert closed.metrics.call_open_interest == 7_500.0
+    assert [key.expiry for key in told.ended] == ["2025-12-02"]
 
 
 async def test_metrics_of_the_minute_are_those_of_its_last_valuation():

@@ -148,3 +148,29 @@ def test_stored_figures_become_rows_of_their_strikes():
 
 def test_a_minute_outside_of_sessions_belongs_to_no_bucket(folder):
     assert folder.apply("run", after(500), [minute(400)]) == []
+
+
+def test_the_days_last_bucket_is_over_behind_the_closing_instant(folder):
+    told = [
+        folder.apply("run", after(374), [minute(373)]),
+        folder.apply("run", after(375), []),
+        folder.apply("run", after(375) + 1, [minute(374)]),
+        folder.apply("run", after(376), []),
+    ]
+
+    assert [shown(buckets) for buckets in told] == [[], [], [(370, 2, 20)], []]
+
+
+def test_the_days_last_bucket_is_over_with_a_run_that_ends_at_the_close(folder):
+    other = date(2025, 12, 30)
+    folder.apply("run", after(373), [minute(372), minute(372, expiry=other)])
+
+    told = folder.apply("run", after(375), [minute(374)])
+
+    assert [(item.key[1], *shown([item])[0]) for item in told] == [(NEAR, 370, 2, 20), (other, 370, 1, 10)]
+
+
+def test_a_run_that_ends_at_a_close_within_the_bucket_closes_it():
+    weekly = BucketFolder(Timeframe.parse("1week"), lambda _: MarketCalendar("NSE", HOURS, ()))
+
+    assert shown(weekly.apply("run", after(375), [minute(374)])) == [(0, 1, 10)]
