@@ -1,7 +1,8 @@
 """When contracts end: what is in force, what kind of expiry it is, and how far away it is called.
 
 Classes and labels come from the instrument master's dates and never from a weekday: exchanges move expiry days, and
-holidays bring single ones forward.
+holidays bring single ones forward. A master that is made of recordings may lack the later expiries of a month: where
+all that are known of it are weekly by name, with the day in their contracts' names, none of them is the monthly one.
 """
 
 from __future__ import annotations
@@ -46,12 +47,14 @@ class LabelSeries(StrEnum):
 class ListedExpiry:
     """An expiry date of the instrument master, and from when to when it was listed (None: open on that end).
 
-    An exchange that moves an expiry withdraws the old date before it comes.
+    An exchange that moves an expiry withdraws the old date before it comes. `weekly`: the names of its contracts have
+    the day in them, as the broker spells all but a month's last expiry.
     """
 
     expiry: date
     listed_since: date | None = None
     listed_until: date | None = None
+    weekly: bool = False
 
     def is_listed(self, day: date) -> bool:
         """It was listed on that day."""
@@ -81,13 +84,18 @@ class LabelledExpiry:
         return (weekly,) if self.month is None else (weekly, f"{LabelSeries.MONTH}+{self.month}")
 
 
-def monthly_expiries(dates: Iterable[date]) -> frozenset[date]:
-    """The last of the given expiries in each calendar month. All listed dates of a month must be among them."""
+def monthly_expiries(dates: Iterable[date], weekly: frozenset[date] = frozenset()) -> frozenset[date]:
+    """The last of the given expiries in each calendar month. All listed dates of a month must be among them.
+
+    A month of which all given ones are `weekly` by their names has none: its monthly one is not known.
+    """
     last: dict[tuple[int, int], date] = {}
+    known: set[tuple[int, int]] = set()
     for expiry in dates:
         month = (expiry.year, expiry.month)
         last[month] = max(expiry, last.get(month, expiry))
-    return frozenset(last.values())
+        known |= {month} if expiry not in weekly else set()
+    return frozenset(expiry for month, expiry in last.items() if month in known)
 
 
 def is_quarterly(expiry: date, monthly: frozenset[date]) -> bool:
@@ -95,16 +103,20 @@ def is_quarterly(expiry: date, monthly: frozenset[date]) -> bool:
     return expiry in monthly and expiry.month in _QUARTER_MONTHS
 
 
-def label_expiries(dates: Iterable[date], instant_ns: int) -> tuple[LabelledExpiry, ...]:
+def label_expiries(
+    dates: Iterable[date], instant_ns: int, weekly: frozenset[date] = frozenset()
+) -> tuple[LabelledExpiry, ...]:
     """The expiries of one underlying in force at an instant (nanoseconds since 1970 UTC), ascending, with labels.
 
-    Dates that are over may be among the given ones; they are left out and consume no number.
+    Dates that are over may be among the given ones; they are left out and consume no number. `weekly` are those that
+    are so by their names, see `monthly_expiries`.
     """
     first = earliest_expiry(instant_ns)
     today = exchange_date(instant_ns)
-    ahead = sorted({expiry for expiry in dates if expiry >= first})
-    monthly = monthly_expiries(ahead)
-    months = {expiry: number for number, expiry in enumerate(sorted(monthly))}
+    known = frozenset(dates)
+    ahead = sorted(expiry for expiry in known if expiry >= first)
+    monthly = monthly_expiries(known, weekly)
+    months = {expiry: number for number, expiry in enumerate(sorted(monthly.intersection(ahead)))}
     return tuple(
         LabelledExpiry(
             expiry=expiry,
@@ -121,8 +133,13 @@ def label_expiries(dates: Iterable[date], instant_ns: int) -> tuple[LabelledExpi
 def labels_as_of(listed: Iterable[ListedExpiry], instant_ns: int) -> tuple[LabelledExpiry, ...]:
     """The same with what was listed at that instant only: how expiries were called then."""
     today = exchange_date(instant_ns)
-    known = (entry.expiry for entry in listed if entry.is_listed(today))
-    return label_expiries(known, instant_ns)
+    known = [entry for entry in listed if entry.is_listed(today)]
+    return label_expiries((entry.expiry for entry in known), instant_ns, weekly_expiries(known))
+
+
+def weekly_expiries(listed: Iterable[ListedExpiry]) -> frozenset[date]:
+    """Those that are weekly by the names of their contracts."""
+    return frozenset(entry.expiry for entry in listed if entry.weekly)
 
 
 def label_history(listed: Sequence[ListedExpiry], days: Iterable[date]) -> Mapping[date, tuple[LabelledExpiry, ...]]:

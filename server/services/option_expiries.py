@@ -17,6 +17,7 @@ from server.domain.expiries import (
     label_history,
     labels_as_of,
     monthly_expiries,
+    weekly_expiries,
 )
 from server.services.listed_expiries import ListedExpiries, now_of, symbol_of
 from server.services.paging import page_of
@@ -81,7 +82,8 @@ class _View:
         self._today = exchange_date(instant)
         self._first = earliest_expiry(instant)
         self._labelled = {item.expiry: item for item in labels_as_of(listings, instant)}
-        self._monthly = monthly_expiries(item.expiry for item in listings if item.listed_until is None)
+        kept = [item for item in listings if item.listed_until is None]
+        self._monthly = monthly_expiries((item.expiry for item in kept), weekly_expiries(kept))
         self._history = label_history(listings, self._days_before(listings[0].exchange, history_days))
 
     def chosen(self, *, include_expired: bool) -> list[Listing]:

@@ -9,7 +9,8 @@ from typing import Final, Protocol
 
 from server.domain.expiries import ListedExpiry
 from server.domain.instruments import InstrumentKind
-from server.store.database import Database
+from server.domain.symbols import parse_derivative
+from server.store.database import Database, Row
 from server.store.statements import Statements
 
 FUTURE: Final = "FUTURE"
@@ -62,9 +63,7 @@ class ExpiryListingStore:
         What was there on the first day of an exchange's record has no beginning: it was listed before.
         """
         rows = await self._database.fetch(_SQL["of_underlying"], underlying, kind)
-        return tuple(
-            Listing(row["expiry"], row["listed_since"], row["listed_until"], exchange=row["exchange"]) for row in rows
-        )
+        return tuple(_listing(row) for row in rows)
 
     async def seen(self, day: date, contracts: Iterable[Dated], *, complete: bool = False) -> None:
         """Remembers that a source named these contracts on that day.
@@ -81,6 +80,24 @@ class ExpiryListingStore:
             await transaction.execute(_SQL["see"], day, *columns)
             if complete:
                 await transaction.execute(_SQL["complete"], day, *series)
+
+
+def _listing(row: Row) -> Listing:
+    return Listing(
+        row["expiry"],
+        row["listed_since"],
+        row["listed_until"],
+        weekly=_names_a_day(row["tradingsymbol"]),
+        exchange=row["exchange"],
+    )
+
+
+def _names_a_day(tradingsymbol: str) -> bool:
+    """The name of a contract has the day of its expiry in it."""
+    try:
+        return parse_derivative(tradingsymbol).day is not None
+    except ValueError:
+        return False
 
 
 def _key(contract: Dated) -> tuple[str, str, str, date] | None:

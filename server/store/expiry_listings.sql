@@ -1,10 +1,15 @@
 -- Which expiries were listed when.
 
 -- name: of_underlying
--- What was there on the first day of the record was listed before: nobody saw it come.
-SELECT exchange, expiry, listed_until,
-       CASE WHEN listed_since > min(listed_since) OVER (PARTITION BY exchange) THEN listed_since END AS listed_since
-FROM expiry_listings WHERE underlying = $1 AND kind = $2 ORDER BY expiry, exchange;
+-- What was there on the first day of the record was listed before: nobody saw it come. One of its contracts is named.
+SELECT listing.exchange, listing.expiry, listing.listed_until,
+       CASE WHEN listing.listed_since > min(listing.listed_since) OVER (PARTITION BY listing.exchange)
+            THEN listing.listed_since END AS listed_since,
+       (SELECT contract.tradingsymbol FROM instruments contract
+        WHERE contract.underlying = $1 AND contract.expiry = listing.expiry AND contract.exchange = listing.exchange
+          AND (contract.kind = 'FUTURE') = (listing.kind = 'FUTURE') LIMIT 1) AS tradingsymbol
+FROM expiry_listings listing
+WHERE listing.underlying = $1 AND listing.kind = $2 ORDER BY listing.expiry, listing.exchange;
 
 -- name: see
 -- $2 to $5 are parallel arrays, one element an expiry.

@@ -31,6 +31,15 @@ async def test_what_nobody_saw_come_has_no_beginning(store: ExpiryListingStore, 
     assert await store.listed("NIFTY") == (Listing(NEAR, None, None, exchange="NFO"),)
 
 
+async def test_an_expiry_whose_options_are_called_by_the_day_is_weekly(store: ExpiryListingStore, worker_db: Database):
+    weekly = replace(option(24500, expiry=NEAR), tradingsymbol="NIFTY25N1824500CE")
+    await named(worker_db, weekly, replace(weekly, tradingsymbol="NIFTY25N1824600CE", strike=24600), option(24500))
+    assert await store.listed("NIFTY") == (
+        Listing(NEAR, None, None, weekly=True, exchange="NFO"),
+        Listing(FAR, None, None, weekly=False, exchange="NFO"),
+    )
+
+
 async def test_a_listing_begins_on_the_day_that_it_was_first_seen(store: ExpiryListingStore, worker_db: Database):
     near, far = await named(worker_db, option(24500, expiry=NEAR), option(24600, expiry=FAR))
     await store.seen(FRIDAY, [near, far])

@@ -108,7 +108,7 @@ async def test_after_half_past_three_the_chain_is_gone_and_labels_move_on(api, r
 
     assert gone.info.reason == "EXPIRY_NOT_FOUND"
     assert next_chain.message.labels == ["NWeek+0"]
-    assert await labels(api) == {"2019-08-01": ["NWeek+0"], "2019-08-08": ["NWeek+1", "NMonth+0"]}
+    assert await labels(api) == {"2019-08-01": ["NWeek+0"], "2019-08-08": ["NWeek+1"]}
     assert [smile.expiry for smile in surface.message.smiles] == ["2019-08-01", "2019-08-08"]
     assert refused.reason == pricing_pb2.GREEKS_REFUSAL_TIME_OVER
     before = await labels(api, datetime(2019, 7, 25, 10, 0, tzinfo=UTC))

@@ -244,3 +244,31 @@ def test_all_underlyings_of_a_broker_dump_have_monthly_expiries(shared_data: Pat
     assert len(nearest) > 200
     assert set(nearest.values()) == {date(2026, 8, 25)}
     assert labels(sorted(dates["NIFTY"]), at("2026-08-18"))["2026-08-25"] == ("NWeek+1", "NMonth+0")
+
+
+APRIL = [date(2026, 4, 7), date(2026, 4, 13)]
+
+
+def test_a_month_of_which_only_weekly_expiries_are_known_has_no_monthly_one() -> None:
+    listed = [ListedExpiry(expiry, weekly=True) for expiry in APRIL]
+
+    found = labels_as_of(listed, at("2026-04-06"))
+
+    assert [(item.expiry_class, item.quarterly) for item in found] == [(ExpiryClass.WEEKLY, False)] * 2
+    assert [item.labels for item in found] == [("NWeek+0",), ("NWeek+1",)]
+
+
+def test_a_later_expiry_of_the_month_is_monthly_as_soon_as_it_is_known() -> None:
+    listed = [*(ListedExpiry(expiry, weekly=True) for expiry in APRIL), ListedExpiry(date(2026, 4, 28))]
+
+    found = labels_as_of(listed, at("2026-04-06"))
+
+    assert [item.labels for item in found] == [("NWeek+0",), ("NWeek+1",), ("NWeek+2", "NMonth+0")]
+
+
+def test_the_dates_count_where_another_expiry_of_the_month_is_called_by_it() -> None:
+    listed = [ListedExpiry(date(2026, 4, 7)), ListedExpiry(date(2026, 4, 13), weekly=True)]
+
+    found = labels_as_of(listed, at("2026-04-06"))
+
+    assert [item.labels for item in found] == [("NWeek+0",), ("NWeek+1", "NMonth+0")]
