@@ -71,7 +71,8 @@ def _option(side: SideBucket) -> pb.OptionBucket:
 def _set_prices(message: pb.OptionBucket, bar: Bar) -> None:
     message.open, message.high, message.low, message.close = bar.open, bar.high, bar.low, bar.close
     message.partial = bar.partial
-    if bar.volume is not None:
+    # A part that misses what came before and saw no trade knows nothing of the volume but where it began to count.
+    if bar.volume is not None and not (bar.partial and bar.volume == 0):
         message.volume = bar.volume
 
 

@@ -114,7 +114,10 @@ class SeriesReader:
         for timeframe in stored:
             given = windows if timeframe.intraday else whole_days(windows)
             for row in await self._fetch("from_stored", query, given, timeframe.name):
-                bars.setdefault(row["open_time"], bar_of(row))
+                known = bars.get(row["open_time"])
+                # One that was recorded as it is knows more than one of minutes that misses a part.
+                if known is None or (known.partial and timeframe == query.timeframe):
+                    bars[row["open_time"]] = bar_of(row)
         ends = {window.origin: window.close for window in sorted(windows, key=lambda window: window.close)}
         return [
             _open_if_current(bar, ends[bar.open_time] if length is None else bar.open_time + length, query.market_time)

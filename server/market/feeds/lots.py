@@ -14,6 +14,7 @@ _D = date.fromisoformat
 _LOTS: Final = (
     # underlying, first day, last day, units, seen in
     ("NIFTY", _D("2017-01-01"), _D("2019-12-31"), 75, "market lot file 2017-01, F&O bhavcopy 2019-08"),
+    ("NIFTY", _D("2021-03-01"), _D("2021-05-27"), 75, "open interest of the chain of closes 2021-03 to 05"),
     ("NIFTY", _D("2022-01-01"), _D("2024-04-25"), 50, "option chain 2022-03, market lot file 2023-02"),
     ("NIFTY", _D("2024-04-26"), _D("2024-11-19"), 25, "F&O bhavcopy 2024-07"),
     ("NIFTY", _D("2025-01-01"), _D("2025-12-30"), 75, "market lot file and option chain 2025-07"),

@@ -15,10 +15,10 @@ from server.domain.timeframes import TIMEFRAMES, Timeframe, Unit
 from server.store.bars import Bar, BarQuery, BarStore
 from server.store.calendar import CalendarStore
 from server.store.database import Database
-from server.store.records import LARGER_BAR, Records, to_datetime
+from server.store.records import LARGER_BAR, PARTIAL, Records, to_datetime
 from server.store.rollups import RollupStore
 from tests.support.databases import TestDatabase
-from tests.support.market import instruments, nanoseconds, utc, walk
+from tests.support.market import bar, instruments, nanoseconds, utc, walk
 
 # Diwali week of 2024: the muhurat session of 1 November opens at 18:00, and the month changes within the week.
 DAYS = [
@@ -217,6 +217,24 @@ async def test_recorded_bars_fill_what_minutes_lack(store: BarStore, calendar: M
     page = await store.list_bars(query("1day"), calendar, 10)
     recorded = (utc("2024-10-25T09:15:00"), 777.0, 777.0, 777.0, 777.0, 5, None)
     assert plain(page.items) == [recorded, *expected("1day", calendar)]
+
+
+async def test_a_recorded_day_counts_where_minutes_miss_a_part(
+    store: BarStore, calendar: MarketCalendar, worker_db: Database
+):
+    minute = bar(2, "2024-10-24T15:29:00", (1.0, 1.0, 1.0, 1.0), cumulative_max=70, cumulative_before=70)
+    minute["flags"] |= PARTIAL
+    rows = np.zeros(1, LARGER_BAR)
+    rows["instrument"], rows["open_time"], rows["open_interest"] = 2, nanoseconds("2024-10-24T00:00:00"), ABSENT
+    rows["open"] = rows["high"] = rows["low"] = rows["close"] = 1_0000
+    rows["volume"] = 70
+    async with worker_db.transaction() as transaction:
+        await store.merge_bars(transaction, minute)
+        await store.store_larger(transaction, Timeframe.parse("1day"), "replay", rows)
+
+    found = [(await store.list_bars(query(name), calendar, 1)).items[0] for name in ("1day", "1week", "1hour")]
+
+    assert [(item.volume, item.partial) for item in found] == [(70, False), (0, True), (0, True)]
 
 
 async def test_recorded_days_add_up_to_weeks(store: BarStore, calendar: MarketCalendar, worker_db: Database):

@@ -14,9 +14,13 @@ from server.store.database import Database
 from server.store.market_log import OutputLog
 from server.store.redis import RedisClient
 from strikeline.internal.v1.log_pb2 import ChainsEntry
+from strikeline.v1 import option_chain_requests_pb2 as chain_pb2
+from strikeline.v1 import option_history_pb2 as pb
 from tests.integration.worker.recorded import replayed
+from tests.support.api import RunningApi, api, api_settings, instruments, keys
+from tests.support.option_history import ask
 
-__all__ = ["replayed"]
+__all__ = ["api", "api_settings", "instruments", "keys", "replayed"]
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -172,6 +176,19 @@ async def test_every_snapshot_of_2026_has_its_open_interest_ratio_and_max_pain(
     assert differing(await stored_metrics(worker_db, "NIFTY"), expected) == {}
 
 
+async def test_a_week_of_which_no_later_expiry_is_known_is_weekly(replayed, api: RunningApi, shared_data: Path) -> None:
+    name = "NIFTY_13APR2026_snapshots_2026-04-13_expiry_day.csv.gz"
+    about = {"underlying": "NIFTY", "expiry": "2026-04-13", "strike": 23_500, "timeframe": "1min"}
+
+    await replayed(shared_data / "nse_option_chain" / "snapshots_2026" / name)
+
+    listed = await ask(api, "ListExpiries", chain_pb2.ListExpiriesRequest(underlying="NIFTY", include_expired=True))
+    history = await ask(api, "ListStrikeHistory", pb.ListStrikeHistoryRequest(**about))
+    assert [item.expiry_class for item in listed.expiries] == [chain_pb2.EXPIRY_CLASS_WEEKLY]
+    assert history.call_instrument == "NFO:NIFTY2641323500CE"
+    assert [bucket.call.HasField("volume") for bucket in history.buckets[:2]] == [False, True]
+
+
 FAULTY = {date(2021, 3, 31), date(2021, 5, 17), date(2021, 5, 19)}
 """The file does not tie to the day before, or repeats it."""
 
@@ -244,6 +261,24 @@ async def test_every_close_of_2021_is_stored(replayed, worker_db: Database, shar
     expected = closing_interest(path)
     assert len(expected) == 58
     assert {moment: figures[:2] for (moment, _), figures in stored.items()} == expected
+
+
+async def test_the_days_of_2021_have_the_files_volume(
+    replayed, api: RunningApi, shared_data: Path, tmp_path: Path
+) -> None:
+    rows = pd.read_csv(shared_data / "nse_bhavcopy" / CLOSES)
+    path = tmp_path / "NIFTY_2021.csv"
+    rows[rows["Date"].isin(["2021-03-01", "2021-03-02"])].to_csv(path, index=False)
+    about = {"underlying": "NIFTY", "expiry": "2021-03-25", "strike": 15_000}
+
+    await replayed(path)
+
+    found = {}
+    for timeframe in ("1min", "1day"):
+        history = await ask(api, "ListStrikeHistory", pb.ListStrikeHistoryRequest(timeframe=timeframe, **about))
+        calls = [bucket.call for bucket in history.buckets]
+        found[timeframe] = [(call.volume if call.HasField("volume") else None, call.partial) for call in calls]
+    assert found == {"1min": [(None, True)] * 2, "1day": [(33_149 * 75, False), (43_940 * 75, False)]}
 
 
 async def test_a_day_counts_from_the_close_before_that_another_worker_stored(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from server.domain.calendar import DatedRow
+from server.market.feeds.replay.chain_days import ChainDays
 from server.market.feeds.replay.formats import recognise
 from server.market.feeds.replay.paths import ReplayPath
 from server.market.feeds.replay.recording import InstrumentFile, LargerBars, ReplayContext
@@ -354,6 +355,23 @@ def test_the_close_of_a_day_is_ticks_of_the_sessions_last_second(tmp_path: Path,
     assert call["event_time"] == 1_614_592_799_000_000_000
     assert (call["last_price"], call["open_interest"], call["volume"]) == (1_015_000, 975, ABSENT)
     assert (put["last_price"], put["open_interest"]) == (ABSENT, 300)
+
+
+def test_a_days_volume_is_a_bar_of_the_day_where_the_lot_is_known(tmp_path: Path, context: ReplayContext) -> None:
+    rows = (
+        "2021-03-01,15000,975,-75,13.0,101.5,,,300,75,,0.6,,",
+        "2021-08-02,15000,975,-75,13.0,101.5,,,300,75,4.0,,,",
+    )
+    path = write(tmp_path, "NIFTY_x.csv", DAYS, *rows)
+
+    (day,) = ChainDays(path, "NSE:NIFTY 50", context).bars()
+
+    (found,) = day.bars
+    assert (day.timeframe.name, found["open_time"]) == ("1day", 1_614_537_000_000_000_000)
+    assert [found[name] for name in ("open", "high", "low", "close")] == [1_015_000] * 4
+    assert (found["volume"], found["open_interest"]) == (13 * 75, 975)
+    assert context.book.contracts[found["instrument"]].key == "NFO:NIFTY21MAR15000CE"
+    assert context.report.without_price.total() == 0
 
 
 @pytest.mark.parametrize(

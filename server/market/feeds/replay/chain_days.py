@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -13,8 +14,14 @@ from numpy.typing import NDArray
 from server.domain.calendar import EXCHANGE_ZONE, exchange_date, to_nanoseconds
 from server.domain.expiries import EXPIRY_TIME
 from server.domain.symbols import canonical_underlying, split_key
+from server.domain.timeframes import Timeframe
+from server.market.feeds.lots import lot_size
+from server.market.feeds.replay.bar_table import BAR_ROW, Bars
 from server.market.feeds.replay.chain import ChainTicks, QuoteTexts
-from server.market.feeds.replay.recording import ReplayContext
+from server.market.feeds.replay.day_rows import midnight
+from server.market.feeds.replay.recording import LargerBars, ReplayContext
+from server.market.feeds.replay.report import ReplayReport
+from server.market.feeds.replay.reported import ReportedChanges
 from server.market.feeds.replay.source import Rows, Table, UnknownFormat
 from server.market.feeds.replay.texts import Column, optional_quantity_of
 from server.market.feeds.writer import Ticks
@@ -26,6 +33,7 @@ DAY_COLUMNS: Final = frozenset(
 
 _SIDES: Final = (("CE", "CALL"), ("PE", "PUT"))
 _CLOSE: Final = timedelta(seconds=1)
+_DAY: Final = Timeframe.parse("1day")
 _MOST_ROWS: Final = 1_000_000
 _DAY_ROW: Final = np.dtype(
     [
@@ -45,10 +53,13 @@ class ChainDays:
     expiry: it is the first monthly one on or after the day. On an expiry day a file shows either that month's contracts
     or already the next month's; they are the next month's when open interest less the day's change is not the open
     interest of the day before.
+
+    A day's volume is known as a whole and not by the minute: it is stored with a bar of the day.
     """
 
     def __init__(self, path: Path, key: str, context: ReplayContext) -> None:
         self._path = path
+        self._key = key
         self._underlying = canonical_underlying(split_key(key)[1])
         self._context = context
         self._table = Table(path, context.report)
@@ -64,6 +75,13 @@ class ChainDays:
             day = rows[rows["time"] == time]
             yield self._ticks(day, self._expiry(exchange_date(time), day, before))
             before = day
+
+    def bars(self) -> Iterator[LargerBars]:
+        """Bars of what was traded, day by day; of days whose lot is known, for volume is in contracts."""
+        quiet = replace(self._context, report=ReplayReport(quiet=True), changes=ReportedChanges())
+        for ticks in ChainDays(self._path, self._key, quiet).chunks():
+            if len(ticks) and lot_size(self._underlying, exchange_date(int(ticks["event_time"][0]))):
+                yield LargerBars(_DAY, _bars_of(ticks))
 
     def _read(self) -> NDArray[np.void]:
         parts, total = [np.empty(0, dtype=_DAY_ROW)], 0
@@ -126,6 +144,21 @@ class ChainDays:
             (expiry, strike, side),
             lambda: self._chain.option(self._underlying, expiry, strike.decode(), side, time),
         )
+
+
+def _bars_of(ticks: Ticks) -> Bars:
+    """A bar of the day for each tick with a price: the source tells no other."""
+    chosen = ticks[(ticks["last_price"] != ABSENT) & (ticks["volume"] != ABSENT)]
+    bars = np.zeros(len(chosen), BAR_ROW)
+    for name in ("open", "high", "low", "close"):
+        bars[name] = chosen["last_price"]
+    bars["line"], bars["open_time"] = (
+        chosen["row"],
+        [midnight(exchange_date(at)) for at in chosen["event_time"].tolist()],
+    )
+    for name in ("instrument", "volume", "open_interest"):
+        bars[name] = chosen[name]
+    return bars
 
 
 def _close_of(text: str) -> int:

@@ -16,6 +16,7 @@ from server.domain.timeframes import Timeframe
 from server.market.feeds.directory import Directory
 from server.market.feeds.kite_instruments import ImportReport
 from server.market.feeds.metrics import FeedMetrics
+from server.market.feeds.replay.chain_days import ChainDays
 from server.market.feeds.replay.formats import recognise
 from server.market.feeds.replay.merge import merge
 from server.market.feeds.replay.pace import Pacer
@@ -75,8 +76,9 @@ class Replay:
         for recording in recordings:
             if isinstance(recording, InstrumentFile):
                 await self._import(recording)
-            elif isinstance(recording, LargerBars | LargerFile):
-                for part in recording.parts if isinstance(recording, LargerFile) else (recording,):
+            else:
+                parts = _longer_bars(recording)
+                while (part := await asyncio.to_thread(next, parts, None)) is not None:
                     await self._store(part)
         ticks = [item.chunks() for item in recordings if _has_ticks(item)]
         if ticks:
@@ -125,6 +127,15 @@ def day_in(name: str) -> date | None:
         except ValueError:
             continue
     return None
+
+
+def _longer_bars(recording: Recording) -> Iterator[LargerBars]:
+    """What is stored as it is."""
+    if isinstance(recording, LargerFile):
+        return iter(recording.parts)
+    if isinstance(recording, ChainDays):
+        return recording.bars()
+    return iter((recording,) if isinstance(recording, LargerBars) else ())
 
 
 def _has_ticks(recording: Recording) -> TypeGuard[TickRecording | LargerFile]:
