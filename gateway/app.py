@@ -126,6 +126,7 @@ def _routes(
     return [
         Route("/healthz", health.live),
         Route("/readyz", health.ready),
+        Route("/startupz", health.started),
         Route("/v1/health", health.overall),
         *(Route(path, document.serve) for path, document in documents.items()),
         Route("/metrics", metrics.serve),

@@ -118,7 +118,9 @@ class ApiApp(Role):
         servicers = {**_servicers(core, self.hub, calendars, caches), f"{PACKAGE}.SystemService": system}
         CacheCollector(core.registry, caches)
         handlers = build_handlers(contract, servicers, wrapping)
-        self.health = HealthMonitor(contract.services, {DATABASE: core.database.ping, REDIS: core.redis.ping})
+        probes = {DATABASE: core.database.ping, REDIS: core.redis.ping}
+        details = {DATABASE: lambda: sources.pool_counts(core.database)}
+        self.health = HealthMonitor(contract.services, probes, details)
         await self.health.start()
         reflected = contract.services if settings.reflection else ()
         server = serve(settings.grpc_address, handlers, self.health.servicer, reflected=reflected)

@@ -38,20 +38,27 @@ class StreamCount(Protocol):
         ...
 
 
+def pool_counts(database: Database) -> dict[str, int]:
+    """The pool of this process now."""
+    pool = database.pool_state()
+    return {
+        "pool_minimum": pool.minimum,
+        "pool_limit": pool.limit,
+        "pool_size": pool.size,
+        "pool_idle": pool.idle,
+        "pool_in_use": pool.in_use,
+        "pool_waiting": pool.waiting,
+        "pool_utilization_percent": pool.utilization_percent,
+    }
+
+
 def database_source(database: Database) -> Source:
     """The database as this process sees it, with its pool."""
 
     async def read() -> Sequence[Reading]:
         await database.ping()
-        pool = database.pool_state()
-        counts = {
-            "pool_limit": pool.limit,
-            "pool_size": pool.size,
-            "pool_idle": pool.idle,
-            "pool_in_use": pool.in_use,
-            "pool_waiting": pool.waiting,
-        }
-        if pool.waiting:
+        counts = pool_counts(database)
+        if counts["pool_waiting"]:
             return (Reading("database", DEGRADED, "callers wait for a connection", counts),)
         return (Reading("database", HEALTHY, "", counts),)
 

@@ -37,13 +37,19 @@ _NETWORK_ALLOWANCE: Final = 1.0
 
 @dataclass(frozen=True)
 class PoolState:
-    """Connections at one moment: the limit, how many exist, lie idle, are in use; and how many callers wait for one."""
+    """Connections at one moment: least, most, how many exist, lie idle, are in use; how many callers wait for one."""
 
+    minimum: int
     limit: int
     size: int
     idle: int
     in_use: int
     waiting: int
+
+    @property
+    def utilization_percent(self) -> int:
+        """How much of the limit is in use, rounded up."""
+        return -(-100 * self.in_use // self.limit)
 
 
 class Transaction:
@@ -210,7 +216,7 @@ class Database:
     def pool_state(self) -> PoolState:
         """The pool now, for metrics."""
         size, idle = self._pool.get_size(), self._pool.get_idle_size()
-        return PoolState(self._pool.get_max_size(), size, idle, size - idle, self._waiting)
+        return PoolState(self._pool.get_min_size(), self._pool.get_max_size(), size, idle, size - idle, self._waiting)
 
     async def _begin(
         self, isolation: Isolation, read_only: bool

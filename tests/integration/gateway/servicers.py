@@ -71,6 +71,9 @@ class MarketDataServicer:
         return message.SerializeToString()
 
 
+POOL = {"pool_limit": 20, "pool_in_use": 3}
+
+
 @dataclass(frozen=True)
 class Api:
     """A running api without database or Redis."""
@@ -107,7 +110,8 @@ async def running_api(probes: Probes | None = None) -> AsyncIterator[Api]:
         if method.service in servicers and hasattr(servicers[method.service], method.name)
     ]
     handlers = build_handlers(methods, servicers, await parts.wrapping())
-    health = HealthMonitor([], {name: probes.probe(name) for name in ("database", "redis")})
+    details = {"database": lambda: POOL}
+    health = HealthMonitor([], {name: probes.probe(name) for name in ("database", "redis")}, details)
     await health.start()
     async with serve("127.0.0.1:0", handlers, health.servicer) as (_, port):
         yield Api(f"127.0.0.1:{port}", parts, ticks, health)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.settings import GatewaySettings
 from server.rpc.call import Principal
-from tests.integration.gateway.servicers import Api, Probes, running_api
+from tests.integration.gateway.servicers import POOL, Api, Probes, running_api
 from tests.support.gateway import SECURITY, RunningGateway, running_gateway
 
 QUOTE = "/v1/quotes:batchGet?instruments=NSE:NIFTY%2050"
@@ -159,10 +159,29 @@ async def test_health_without_any_server(unused_tcp_port: int) -> None:
         running_gateway(f"127.0.0.1:{unused_tcp_port}") as gateway,
         httpx.AsyncClient(base_url=gateway.http) as http,
     ):
-        overall, live = await http.get("/v1/health"), await http.get("/healthz")
+        overall, live, startup = [await http.get(path) for path in ("/v1/health", "/healthz", "/startupz")]
 
     assert (overall.status_code, overall.json()["components"]["api"]) == (503, "UNREACHABLE")
-    assert live.status_code == 200
+    assert (live.status_code, startup.status_code) == (200, 503)
+
+
+async def test_what_has_started_stays_so(unused_tcp_port: int) -> None:
+    probes = Probes()
+    probes.away = {"database"}
+    async with (
+        running_api(probes) as api,
+        running_gateway(api.address) as gateway,
+        httpx.AsyncClient(base_url=gateway.http) as http,
+    ):
+        first = await http.get("/startupz")
+        await api.health.drain()
+        second = await http.get("/startupz")
+
+    assert [(answer.status_code, answer.json()) for answer in (first, second)] == [(200, {"status": "SERVING"})] * 2
+
+
+async def test_health_shows_the_figures_of_a_dependency(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/health")).json()["details"] == {"database": POOL}
 
 
 async def test_metrics_are_for_this_machine_only(client: httpx.AsyncClient) -> None:

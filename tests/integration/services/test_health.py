@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 
 import grpc
 import pytest
@@ -56,6 +57,16 @@ async def linked(api_settings, keys, instruments):
 async def test_every_service_is_ready_when_the_database_answers(api):
     for service in ("", "readiness", "liveness", "database", "redis", MARKET_DATA):
         assert await status(api, service) == SERVING
+
+
+async def test_the_database_answers_with_the_figures_of_the_pool(api):
+    check = api.call.channel.unary_unary("/grpc.health.v1.Health/Check", response_deserializer=bytes)
+    call = check(health_pb2.HealthCheckRequest(service="database").SerializeToString(), timeout=5)
+    await call
+
+    details = json.loads(dict(await call.trailing_metadata())["x-strikeline-details"])
+
+    assert (details["pool_minimum"], details["pool_limit"], details["pool_utilization_percent"]) == (1, 5, 0)
 
 
 async def test_health_needs_no_credential(api):

@@ -121,7 +121,9 @@ async def test_components_tell_their_state_and_counts(api):
     components = {item.component: item for item in page.components}
     assert set(components) == {"api/api-test", "database", "dead-letters", "feed", "redis"}
     assert components["database"].state == component_pb2.COMPONENT_STATE_HEALTHY
-    assert components["database"].counts["pool_limit"] == 5
+    counts = components["database"].counts
+    assert [counts[f"pool_{name}"] for name in ("minimum", "limit", "size", "idle", "waiting")] == [1, 5, 1, 1, 0]
+    assert counts["pool_utilization_percent"] == 0
     assert components["feed"].state == component_pb2.COMPONENT_STATE_DEGRADED
 
 

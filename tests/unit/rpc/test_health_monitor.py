@@ -41,7 +41,7 @@ def published(monitor: HealthMonitor) -> dict[str, int]:
 
 
 async def test_all_is_well(monitor):
-    names = {"", "liveness", "readiness", "some.Service", "database", "redis"}
+    names = {"", "liveness", "startup", "readiness", "some.Service", "database", "redis"}
 
     assert published(monitor) == dict.fromkeys(names, SERVING)
 
@@ -59,6 +59,7 @@ async def test_a_database_that_is_away_makes_everything_unready_but_not_dead(mon
         "database": NOT_SERVING,
         "redis": SERVING,
         "liveness": SERVING,
+        "startup": SERVING,
     }
 
 
