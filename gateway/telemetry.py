@@ -12,9 +12,8 @@ import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.exchange import Exchange
-
-FIELDS = "fields"
-"""Attribute of a log record with more members of its JSON object."""
+from server.observability.logs import JsonFormatter, timestamp
+from server.observability.traces import trace_id
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0)
 FLUSH_SECONDS = 0.05
@@ -28,6 +27,7 @@ class LineLog(logging.Handler):
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()
+        self.setFormatter(JsonFormatter())
         self._stream = stream
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -52,19 +52,8 @@ class LineLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """A record of any library, at once."""
-        members = line_of(record.levelname, record.name, record.getMessage(), record.created)
-        members.update(getattr(record, FIELDS, {}))
-        if record.exc_info:
-            members["exception"] = logging.Formatter().formatException(record.exc_info)
-        self._lines.append(orjson.dumps(members, default=str))
+        self._lines.append(self.format(record).encode())
         self.flush()
-
-
-def line_of(level: str, logger: str, message: str, seconds: float) -> dict[str, object]:
-    """The members that every line has."""
-    whole = int(seconds)
-    stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((seconds - whole) * 1e6):06d}Z"
-    return {"time": stamp, "level": level, "logger": logger, "message": message}
 
 
 def configure_logging(level: str, handler: LineLog) -> None:
@@ -116,8 +105,11 @@ class Telemetry:
 
 
 def _access(exchange: Exchange, method: str, path: str, status: int, seconds: float) -> dict[str, object]:
-    members = line_of("INFO" if status < 500 else "ERROR", "strikeline.gateway", "request", time.time())
-    members |= {
+    members: dict[str, object] = {
+        "time": timestamp(time.time()),
+        "level": "INFO" if status < 500 else "ERROR",
+        "logger": "strikeline.gateway",
+        "message": "request",
         "method": method,
         "path": path,
         "rpc": exchange.rpc,
@@ -125,7 +117,7 @@ def _access(exchange: Exchange, method: str, path: str, status: int, seconds: fl
         "code": exchange.code,
         "duration_ms": round(seconds * 1e3, 3),
         "correlation_id": exchange.correlation_id,
-        "trace_id": exchange.headers.get(b"traceparent", b"").decode("latin-1")[3:35],
+        "trace_id": trace_id(exchange.headers.get(b"traceparent", b"").decode("latin-1")),
         "peer": exchange.client,
     }
     if exchange.reason:

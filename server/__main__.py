@@ -261,7 +261,7 @@ def _run(settings: Settings, role: Callable[[asyncio.Event], Awaitable[None]]) -
     import uvloop
 
     from server.domain.errors import StrikelineError
-    from server.rpc.logs import configure_logging
+    from server.observability.logs import configure_logging
 
     configure_logging(settings.log_level)
 

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 
 from server.contract.methods import PUBLIC, Method
 from server.domain.errors import InvalidArgument, PermissionDenied, ResourceExhausted
+from server.observability.traces import trace_id
 from server.rpc.call import ANONYMOUS, Call, Principal
 from server.rpc.identity import Identity
 from server.rpc.limits import FAIL_CLOSED, Quotas
@@ -27,7 +28,6 @@ from server.rpc.validation import RequestValidator
 CORRELATION = "x-correlation-id"
 TRACE_PARENT = "traceparent"
 _CORRELATION_FORM = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
-_TRACE_FORM = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 
 Metadata = Mapping[str, str | bytes]
 
@@ -90,7 +90,7 @@ class Admission:
             self._gates.peers.address(context.peer(), metadata),
             asyncio.get_running_loop().time() + seconds,
             started,
-            trace_id=_trace_id(metadata) if TRACE_PARENT in metadata else "",
+            trace_id=trace_id(str(metadata[TRACE_PARENT])) if TRACE_PARENT in metadata else "",
         )
 
     def _new_correlation(self) -> str:
@@ -151,8 +151,3 @@ def stated_correlation(metadata: Metadata) -> str:
     """The correlation id that the caller gives; empty without one that is well formed."""
     stated = metadata.get(CORRELATION)
     return str(stated) if stated is not None and _CORRELATION_FORM(str(stated)) else ""
-
-
-def _trace_id(metadata: Metadata) -> str:
-    match = _TRACE_FORM(str(metadata[TRACE_PARENT]))
-    return match.group(1) if match else ""

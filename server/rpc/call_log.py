@@ -8,8 +8,8 @@ import time
 
 import grpc
 
+from server.observability.logs import LINES
 from server.rpc.call import Call
-from server.rpc.logs import LINES
 
 FLUSH_SECONDS = 0.05
 """Longest time that a line of a good call waits. Lines of failed servers do not wait."""

@@ -1,5 +1,6 @@
 """Settings, origins and the log."""
 
+import asyncio
 import io
 import json
 import logging
@@ -77,7 +78,12 @@ async def test_a_request_leaves_one_line_without_its_query() -> None:
     log = LineLog(stream)
     telemetry = Telemetry(CollectorRegistry(), log)
     exchange = Exchange(
-        "id-1", {b"traceparent": b"00-" + b"a" * 32 + b"-b-01"}, "198.51.100.7", "S.M", "NOT_FOUND", "X"
+        "id-1",
+        {b"traceparent": b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"},
+        "198.51.100.7",
+        "S.M",
+        "NOT_FOUND",
+        "X",
     )
 
     telemetry.ended(exchange, "GET", "/v1/bars", 404, 0.0123)
@@ -120,6 +126,33 @@ def test_other_loggers_write_json_too() -> None:
     line = json.loads(stream.getvalue())
     assert (line["logger"], line["level"], line["message"]) == ("library", "ERROR", "it failed")
     assert "ValueError: broken" in line["exception"]
+
+
+@pytest.mark.parametrize("secret", ["Bearer abc.def.ghi", "postgresql://app:hunter2@db/app", "ticket=hunter2"])
+def test_what_looks_like_a_credential_is_left_out_of_other_loggers_lines_too(secret: str) -> None:
+    stream = io.BytesIO()
+    handler = LineLog(stream)
+
+    handler.emit(logging.LogRecord("library", logging.INFO, __file__, 1, "failed with %s", (secret,), None))
+
+    line = stream.getvalue().decode()
+    assert "[redacted]" in line
+    assert not any(word in line for word in ("abc.def", "hunter2"))
+
+
+@pytest.mark.parametrize("stated", [b"00-secret", b"00-" + b"G" * 32 + b"-" + b"b" * 16 + b"-01", b"", b"\xff" * 40])
+def test_what_is_no_trace_is_not_logged(stated: bytes) -> None:
+    stream = io.BytesIO()
+    log = LineLog(stream)
+
+    async def end() -> None:
+        telemetry = Telemetry(CollectorRegistry(), log)
+        telemetry.ended(Exchange("id", {b"traceparent": stated}, "peer", "S.M"), "GET", "/", 200, 0.1)
+
+    asyncio.run(end())
+    log.flush()
+
+    assert json.loads(stream.getvalue())["trace_id"] == ""
 
 
 def test_the_process_logs_to_one_handler() -> None:

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from server.domain.errors import FieldViolation, InvalidArgument, NotFound, Unavailable
-from server.rpc.logs import JsonFormatter
+from server.observability.logs import JsonFormatter
 from strikeline.v1 import account_pb2, account_service_pb2, leg_requests_pb2, system_service_pb2
 from tests.support.rpc_server import Caller, Parts, failed, running
 

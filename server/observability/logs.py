@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TextIO, cast
 
 import orjson
@@ -31,12 +32,19 @@ def redact(text: str) -> str:
     return _SECRETS.sub("[redacted]", text)
 
 
+def timestamp(seconds: float) -> str:
+    """Seconds since 1970 UTC as every line shows them."""
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1e6):06d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+
+
 class JsonFormatter(logging.Formatter):
     """time, level, logger, message, then the record's own fields; a stack trace as `exception`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._second = (-1, "")
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON, or several for a record that has them ready."""
@@ -44,7 +52,7 @@ class JsonFormatter(logging.Formatter):
         if lines is not None:
             return "\n".join(self._ready(line) for line in lines)
         line: dict[str, object] = {
-            "time": self._time(record.created),
+            "time": timestamp(record.created),
             "level": record.levelname,
             "logger": record.name,
             "message": redact(record.getMessage()),
@@ -57,13 +65,7 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
     def _ready(self, line: dict[str, object]) -> str:
-        return orjson.dumps({**line, "time": self._time(cast("float", line["time"]))}).decode()
-
-    def _time(self, seconds: float) -> str:
-        whole = int(seconds)
-        if self._second[0] != whole:
-            self._second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)))
-        return f"{self._second[1]}.{int((seconds - whole) * 1e6):06d}Z"
+        return orjson.dumps({**line, "time": timestamp(cast("float", line["time"]))}).decode()
 
 
 def configure_logging(level: str, stream: TextIO | None = None) -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from server.rpc.logs import FIELDS, JsonFormatter, configure_logging, redact
+from server.observability.logs import FIELDS, JsonFormatter, configure_logging, redact
 
 
 def line_of(record: logging.LogRecord) -> dict[str, object]:
