@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Protocol
 
@@ -103,12 +102,11 @@ def worker_source(leases: LeaseStore) -> Source:
     """The worker's slots: down when nobody holds one any more."""
 
     async def read() -> Sequence[Reading]:
-        now = datetime.now(UTC)
         return [
-            Reading(f"worker/{lease.slot}", HEALTHY, "", {"fence": lease.fence})
-            if lease.expires_at > now
-            else Reading(f"worker/{lease.slot}", DOWN, "no worker holds the slot", {"fence": lease.fence})
-            for lease in await leases.held()
+            Reading(f"worker/{holder.slot}", DOWN, "no worker holds the slot", {"fence": holder.fence})
+            if holder.expired
+            else Reading(f"worker/{holder.slot}", HEALTHY, "", {"fence": holder.fence})
+            for holder in await leases.holders()
         ]
 
     return read

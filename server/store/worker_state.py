@@ -27,6 +27,16 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class SlotHolder:
+    """Who has a slot, or had it last: `expired` by the database's clock."""
+
+    slot: str
+    owner: str
+    fence: int
+    expired: bool
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """What a slot goes on from: a base, then the deltas since, in order. `position` is the log id that it covers."""
 
@@ -65,9 +75,9 @@ class LeaseStore:
         if await transaction.fetchval(_SQL["check"], lease.slot, lease.owner, lease.fence) is None:
             raise LeaseLost(lease.slot)
 
-    async def held(self) -> list[Lease]:
-        """All leases, expired ones too, by slot."""
-        return [Lease(**dict(row)) for row in await self._database.fetch(_SQL["leases"])]
+    async def holders(self) -> list[SlotHolder]:
+        """The holders of all slots, former ones too, by slot."""
+        return [SlotHolder(**dict(row)) for row in await self._database.fetch(_SQL["leases"])]
 
 
 class CheckpointStore:

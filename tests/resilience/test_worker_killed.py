@@ -185,5 +185,5 @@ async def owners(database, owner: str) -> None:
     leases = LeaseStore(database)
     slots = set(all_slots(Settings()))
     async with asyncio.timeout(PATIENCE):
-        while {lease.slot for lease in await leases.held() if lease.owner == owner} & slots != slots:
+        while {lease.slot for lease in await leases.holders() if lease.owner == owner} & slots != slots:
             await asyncio.sleep(0.02)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from server.store.database import Database
-from server.store.worker_state import CheckpointStore, LeaseLost, LeaseStore
+from server.store.worker_state import CheckpointStore, LeaseLost, LeaseStore, SlotHolder
 
 
 @pytest.fixture
@@ -62,7 +62,16 @@ async def test_renewal_lengthens_a_lease(leases: LeaseStore):
     assert lease is not None
     renewed = await leases.renew(lease, 30.0)
     assert renewed.expires_at > lease.expires_at
-    assert await leases.held() == [renewed]
+    assert await leases.holders() == [SlotHolder("bars-0", "worker-1", 1, expired=False)]
+
+
+async def test_the_databases_clock_tells_who_has_a_slot_no_more(leases: LeaseStore):
+    await leases.acquire("bars-0", "worker-1", 0.0)
+    await leases.acquire("bars-1", "worker-1", 60.0)
+
+    holders = await leases.holders()
+
+    assert [(holder.slot, holder.expired) for holder in holders] == [("bars-0", True), ("bars-1", False)]
 
 
 async def test_a_lease_taken_over_cannot_be_renewed(leases: LeaseStore):
