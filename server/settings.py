@@ -80,6 +80,10 @@ class Settings:
     pool_size: int = count(20)
     """Most database connections of this process."""
 
+    replicas: int = count(1)
+    """Processes of all roles that share the database server without a pooler in front. One that would not leave each
+    its `pool_size` connections refuses to start."""
+
     pool_acquire_timeout: float = seconds(5.0)
     """Longest wait for a connection."""
 

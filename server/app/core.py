@@ -55,6 +55,7 @@ async def open_core(settings: Settings, role: str, url: str, statement_timeout: 
             Database.open(
                 url,
                 size=settings.pool_size,
+                replicas=settings.replicas,
                 acquire_timeout=settings.pool_acquire_timeout,
                 statement_timeout=statement_timeout,
                 application_name=f"strikeline-{role}",

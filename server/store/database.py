@@ -103,13 +103,14 @@ class Database:
         application_name: str = "strikeline",
         allow_superuser: bool = False,
         require_tls: bool = False,
+        replicas: int = 1,
     ) -> AsyncIterator[Database]:
         """Connects; on leaving, waits for running transactions for `acquire_timeout` and then drops them.
 
         Durations are seconds. Raises Unavailable when the server cannot be reached, and FailedPrecondition when the
         role is a superuser or bypasses row-level security, unless `allow_superuser` (development) is set; when the
-        server has not even `size` connections; with `require_tls` (production), when a network lies between that the
-        URL does not secure.
+        server has not `size` connections for each of `replicas` processes like this one; with `require_tls`
+        (production), when a network lies between that the URL does not secure.
         """
         if require_tls:
             require_verified(url)
@@ -119,7 +120,7 @@ class Database:
         try:
             if not allow_superuser:
                 await database.refuse_superuser()
-            await database._refuse_excess()
+            await database._refuse_excess(replicas)
             yield database
         finally:
             await database._close()
@@ -203,11 +204,13 @@ class Database:
         if row is None or row["rolsuper"] or row["rolbypassrls"]:
             raise FailedPrecondition("the database role is a superuser or bypasses row-level security")
 
-    async def _refuse_excess(self) -> None:
+    async def _refuse_excess(self, replicas: int) -> None:
         row = await self.fetchrow(_SQL["connection_limit"])
         limit = row["connections"] if row else 0
-        if self._pool.get_max_size() > limit:
-            raise FailedPrecondition(f"a pool of {self._pool.get_max_size()} exceeds the server's {limit} connections")
+        size = self._pool.get_max_size()
+        if replicas * size > limit:
+            pools = f"a pool of {size} exceeds" if replicas == 1 else f"{replicas} pools of {size} exceed"
+            raise FailedPrecondition(f"{pools} the server's {limit} connections")
 
     async def ping(self) -> None:
         """Returns when the database answers; raises Unavailable or DeadlineExceeded when it does not."""

@@ -64,7 +64,7 @@ async def test_a_full_pool_refuses_in_time(database: TestDatabase):
 
 
 async def test_a_full_pool_is_no_sign_of_a_database_that_is_away(database: TestDatabase):
-    async with Database.open(database.api_url, size=1, acquire_timeout=0.01) as db, db.transaction() as transaction:
+    async with Database.open(database.api_url, size=1, acquire_timeout=0.2) as db, db.transaction() as transaction:
         for _ in range(6):
             with pytest.raises(Unavailable):
                 await db.ping()
@@ -219,6 +219,19 @@ async def test_connections_carry_their_name_and_limits(database: TestDatabase):
 async def test_production_refuses_an_unverified_server():
     with pytest.raises(FailedPrecondition, match="sslmode=verify-full"):
         async with Database.open("postgresql://strikeline_api@db.example/app", require_tls=True):
+            pass
+
+
+async def test_the_pools_of_all_replicas_must_fit_the_server(database: TestDatabase):
+    async with Database.open(database.api_url, size=5) as db:
+        row = await db.fetchrow("SELECT current_setting('max_connections')::int - 3 AS connections")
+    assert row is not None
+    limit = row["connections"]
+
+    async with Database.open(database.api_url, size=5, replicas=limit // 5) as db:
+        await db.ping()
+    with pytest.raises(FailedPrecondition, match=f"{limit // 5 + 1} pools of 5 exceed the server's {limit} connect"):
+        async with Database.open(database.api_url, size=5, replicas=limit // 5 + 1):
             pass
 
 
