@@ -29,6 +29,9 @@ NAMES: Final = (
 )
 """Rows of `Greeks.values`, in order."""
 
+HIGHEST_CARRY: Final = 1.0
+"""The most that carry counts, a fraction a year either way: beyond it ln(F/U)/T is noise of prices in a short time."""
+
 _DAYS: Final = 365.0
 _POINT: Final = 0.01
 _DELTA, _GAMMA, _THETA, _VEGA, _RHO, _VANNA, _VOMMA, _CHARM, _SPEED, _ZOMMA, _COLOUR = range(len(NAMES))
@@ -107,6 +110,7 @@ def greeks(contracts: Contracts, volatility: ArrayLike) -> Greeks:
 
     The carry b = ln(F/U)/T and with it the yield q = r − b are what the forward says; moving the underlying, the
     rate or the time keeps q. Where the underlying is the forward itself, b is 0 and rho moves the discount alone.
+    As time passes (theta, charm, colour) the forward comes nearer to the underlying by no more than `HIGHEST_CARRY`.
     NaN where an input is absent, volatility is not above 0, or time is over.
     """
     sigma = np.broadcast_to(floats(volatility), contracts.strike.shape)
@@ -116,6 +120,12 @@ def greeks(contracts: Contracts, volatility: ArrayLike) -> Greeks:
             rows = slice(start, start + BLOCK)
             _fill(values[:, rows], contracts.part(rows), sigma[rows])
     return Greeks(values)
+
+
+def limited_carry(contracts: Contracts) -> FloatArray:
+    """The carry b = ln(F/U)/T, fraction a year, within ±`HIGHEST_CARRY`."""
+    carry = np.log(contracts.forward / contracts.underlying) / contracts.years
+    return np.clip(carry, -HIGHEST_CARRY, HIGHEST_CARRY)
 
 
 def net_greeks(single: Greeks, signed_units: ArrayLike) -> Mapping[str, float | None]:
@@ -161,7 +171,7 @@ def _terms(contracts: Contracts, volatility: FloatArray) -> _Terms:
         root=root,
         sigma=sigma,
         deviation=deviation,
-        carry=np.log(contracts.forward / contracts.underlying) / years,
+        carry=limited_carry(contracts),
         d1=d1,
         d2=d2,
         density=bell[0] * growth / SQRT_TWO_PI,

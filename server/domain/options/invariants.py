@@ -13,13 +13,10 @@ from numpy.typing import ArrayLike
 
 from server.domain.options.arrays import BoolArray, FloatArray, floats
 from server.domain.options.black76 import Contracts
-from server.domain.options.greeks import NAMES, Greeks
+from server.domain.options.greeks import NAMES, Greeks, limited_carry
 
 HIGHEST_VOLATILITY: Final = 5.0
 """Above 500 % a year a volatility says that the price is old or the strike is worth nothing."""
-
-HIGHEST_CARRY: Final = 1.0
-"""Beyond ±100 % a year the carry ln(F/U)/T is noise of the prices in a short time, and so is what depends on it."""
 
 PARITY_SHARE: Final = 0.01
 """Put-call parity may be missed by this share of the forward where no spread is known."""
@@ -39,7 +36,6 @@ class Rule(StrEnum):
     VEGA_SIGN = "VEGA_SIGN"
     THETA_BOUND = "THETA_BOUND"
     RHO_SIGN = "RHO_SIGN"
-    CARRY_BOUND = "CARRY_BOUND"
     PUT_CALL_PARITY = "PUT_CALL_PARITY"
 
 
@@ -130,7 +126,6 @@ def _single(contracts: Contracts, values: FloatArray) -> dict[Rule, tuple[tuple[
     delta, gamma, theta, vega, rho = values[:5]
     call, discount = contracts.call, contracts.discount()
     growth = discount * contracts.forward / contracts.underlying
-    carry = np.log(contracts.forward / contracts.underlying) / contracts.years
     sided = np.where(call, delta, -delta)
     direction = np.where(contracts.by_forward, -rho, np.where(call, rho, -rho))
     infinite = np.isinf(values).any(axis=0)
@@ -139,16 +134,15 @@ def _single(contracts: Contracts, values: FloatArray) -> dict[Rule, tuple[tuple[
         Rule.DELTA_BOUNDS: (("delta",), (sided < 0.0) | (sided > growth * (1.0 + _SLACK))),
         Rule.GAMMA_SIGN: (("gamma",), gamma < 0.0),
         Rule.VEGA_SIGN: (("vega",), vega < 0.0),
-        Rule.THETA_BOUND: (("theta",), theta > _highest_theta(contracts, growth, discount, carry)),
+        Rule.THETA_BOUND: (("theta",), theta > _highest_theta(contracts, growth, discount)),
         Rule.RHO_SIGN: (("rho",), direction < 0.0),
-        Rule.CARRY_BOUND: (("theta", "charm", "colour"), (np.abs(carry) > HIGHEST_CARRY) & np.isfinite(theta)),
     }
 
 
-def _highest_theta(contracts: Contracts, growth: FloatArray, discount: FloatArray, carry: FloatArray) -> FloatArray:
+def _highest_theta(contracts: Contracts, growth: FloatArray, discount: FloatArray) -> FloatArray:
     """The most a day can add to a price: interest on the strike of a put, the yield on the underlying of a call."""
     interest = contracts.rate * contracts.strike * discount
-    yielded = (contracts.rate - carry) * contracts.underlying * growth
+    yielded = (contracts.rate - limited_carry(contracts)) * contracts.underlying * growth
     of_calls = np.maximum(yielded, 0.0) + np.maximum(-interest, 0.0)
     of_puts = np.maximum(interest, 0.0) + np.maximum(-yielded, 0.0)
     return np.where(contracts.call, of_calls, of_puts) / 365.0 + _SLACK * contracts.strike

@@ -1104,7 +1104,8 @@ class GreeksReference(betterproto2.Enum):
 
     SPOT = 1
     """
-    The spot, carry being what the forward says.
+    The spot, carry being what the forward says: ln(forward / spot) / years_to_expiry. In theta, charm and colour it counts within 1 and
+    -1 a year: beyond that, as a few points of basis make it on expiry day, it is noise of the prices in a short time.
     """
 
     FORWARD = 2

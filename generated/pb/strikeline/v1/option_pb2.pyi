@@ -133,7 +133,9 @@ class _GreeksReferenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Greek
     GREEKS_REFERENCE_UNSPECIFIED: _GreeksReference.ValueType  # 0
     """There are no Greeks."""
     GREEKS_REFERENCE_SPOT: _GreeksReference.ValueType  # 1
-    """The spot, carry being what the forward says."""
+    """The spot, carry being what the forward says: ln(forward / spot) / years_to_expiry. In theta, charm and colour it counts within 1 and
+    -1 a year: beyond that, as a few points of basis make it on expiry day, it is noise of the prices in a short time.
+    """
     GREEKS_REFERENCE_FORWARD: _GreeksReference.ValueType  # 2
     """The forward; of a chain only where its spot is not known."""
 
@@ -143,7 +145,9 @@ class GreeksReference(_GreeksReference, metaclass=_GreeksReferenceEnumTypeWrappe
 GREEKS_REFERENCE_UNSPECIFIED: GreeksReference.ValueType  # 0
 """There are no Greeks."""
 GREEKS_REFERENCE_SPOT: GreeksReference.ValueType  # 1
-"""The spot, carry being what the forward says."""
+"""The spot, carry being what the forward says: ln(forward / spot) / years_to_expiry. In theta, charm and colour it counts within 1 and
+-1 a year: beyond that, as a few points of basis make it on expiry day, it is noise of the prices in a short time.
+"""
 GREEKS_REFERENCE_FORWARD: GreeksReference.ValueType  # 2
 """The forward; of a chain only where its spot is not known."""
 Global___GreeksReference: _TypeAlias = GreeksReference  # noqa: Y015

@@ -233,6 +233,34 @@ def test_call_and_put_differ_by_the_underlying_and_the_strike(share: float, vola
     assert set(difference.values()) == {0.0}
 
 
+@pytest.mark.parametrize("call", [True, False])
+@pytest.mark.parametrize("strike", [23_900.0, SPOT, 24_050.0])
+@pytest.mark.parametrize(("basis", "limited"), [(12.0, 1.0), (-12.0, -1.0), (1.0, math.log1p(1 / SPOT) * 365 * 24)])
+def test_a_carry_beyond_the_bound_counts_as_the_bound_while_a_day_passes(
+    call: bool, strike: float, basis: float, limited: float
+) -> None:
+    years, volatility = 1 / (365 * 24), 0.2
+
+    def later(hours: float) -> Contracts:
+        """So much later: the forward has come nearer to the spot by the limited carry."""
+        forward = (SPOT + basis) * math.exp(-limited * hours / (365 * 24))
+        left = years - hours / (365 * 24)
+        return contracts_of(call=call, strike=strike, spot=SPOT, forward=forward, rate=RATE, years=left)
+
+    def a_day(figure) -> float:
+        return 24.0 * derivative(lambda hours: float(figure(later(hours))), 1e-3)
+
+    found = greeks(later(0.0), volatility)
+
+    worth = {
+        "theta": lambda contracts: price(contracts, volatility)[0],
+        "charm": lambda contracts: greeks(contracts, volatility).delta[0],
+        "colour": lambda contracts: greeks(contracts, volatility).gamma[0],
+    }
+    for name, figure in worth.items():
+        assert getattr(found, name)[0] == pytest.approx(a_day(figure), rel=1e-6), name
+
+
 @pytest.mark.parametrize(
     ("years", "volatility"), [(0.0, 0.2), (-0.1, 0.2), (math.nan, 0.2), (0.1, math.nan), (0.1, 0.0)]
 )

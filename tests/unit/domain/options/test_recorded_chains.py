@@ -5,22 +5,15 @@ import gzip
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from server.domain.calendar import EXCHANGE_ZONE, to_nanoseconds
-from server.domain.options.forward import forward_of
-from server.domain.options.greeks import greeks
-from server.domain.options.implied_volatility import implied_volatility
-from server.domain.options.invariants import HIGHEST_VOLATILITY, checked
 from server.domain.options.max_pain import max_pain
 from server.domain.options.open_interest import open_interest_change
 from server.domain.options.put_call_ratio import put_call_ratio
-from server.domain.options.time_to_expiry import years_to_expiry
-from tests.support.option_contracts import contracts_of
 
 NAN = math.nan
 
@@ -85,62 +78,6 @@ def test_max_pain_and_ratio_of_every_snapshot(shared_data: Path, snapshots, coun
         assert ratio is None or ratio == pytest.approx(expected_ratio, rel=1e-12)
         assert (ratio is None) == (expected_ratio is None or np.isnan(puts).all())
     assert len(chains) >= count
-
-
-def test_nothing_explodes_on_expiry_day(shared_data: Path) -> None:
-    (path,) = (shared_data / "nse_option_chain" / "snapshots_2026").glob("*expiry_day.csv.gz")
-    moments: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for row in rows_of(path):
-        moments[row["datetime"]].append(row)
-    closing = "2026-04-13 15:29:30"
-    moments[closing] = moments[max(moments)]
-
-    for moment, rows in moments.items():
-        volatility, delta = expiry_day_figures(moment, rows)
-
-        if moment >= "2026-04-13 15:30:00":
-            assert np.isnan([volatility, delta]).all()
-            continue
-        assert np.nanmax(volatility) <= HIGHEST_VOLATILITY
-        assert np.nanmin(volatility) > 0.0
-        assert np.nanmax(np.abs(delta)) <= 1.001
-
-
-def expiry_day_figures(moment: str, rows: list[dict[str, str]]) -> tuple[np.ndarray, np.ndarray]:
-    call = np.array([row["optionType"] == "Call" for row in rows])
-    strike = np.array([float(row["strikePrice"]) for row in rows])
-    quoted = np.array([float(row["lastPrice"]) for row in rows])
-    local = datetime.fromisoformat(moment).replace(tzinfo=EXCHANGE_ZONE)
-    years = years_to_expiry(to_nanoseconds(local), date(2026, 4, 13))
-    ladder = np.unique(strike)
-    sides = [np.array([price_of(strike, quoted, call == side, level) for level in ladder]) for side in (True, False)]
-    forward = forward_of(
-        future=None,
-        spot=float(rows[0]["underlyingValue"]),
-        strikes=ladder,
-        call_prices=sides[0],
-        put_prices=sides[1],
-        rate=0.065,
-        dividend_yield=0.0,
-        years=years,
-    )
-    assert forward is not None
-    contracts = contracts_of(
-        call=call,
-        strike=strike,
-        spot=float(rows[0]["underlyingValue"]),
-        forward=forward.price,
-        rate=0.065,
-        years=years,
-    )
-    volatility = implied_volatility(contracts, quoted)
-    found = checked(contracts, np.nan, volatility, greeks(contracts, volatility))
-    return found.volatility, found.greeks.delta
-
-
-def price_of(strikes: np.ndarray, quoted: np.ndarray, side: np.ndarray, strike: float) -> float:
-    matches = quoted[side & (strikes == strike)]
-    return float(matches[0]) if len(matches) else NAN
 
 
 def test_day_on_day_changes_of_2021_are_the_exchanges(shared_data: Path) -> None:
