@@ -206,7 +206,7 @@ def _option_service(
         streams=OptionStreams(hub),
         chains=chains,
         distributions=StrikeDistributions(chains, RecordedChains(sources, metrics, minutes), sources),
-        history=OptionHistory(sources, metrics, minutes),
+        history=OptionHistory(sources, metrics, minutes, given.freshness),
         moneyness=MoneynessHistory(sources, metrics, MoneynessValues(minutes)),
         strikes=StrikeHistory(sources, BarStore(database), minutes),
         pricing=OptionPricing(hub.chains, InstrumentStore(database), market, given),

@@ -84,6 +84,7 @@ def basis_fields(chain: Basis) -> dict[str, float | int]:
     """What a chain is valued with, as fields that OptionChain, ExpiryMetrics and ValuationBasis have in common."""
     fields: dict[str, float | int | None] = {
         "model": pb.PRICING_MODEL_BLACK_76,
+        "greeks_reference": _greeks_reference(chain),
         "day_count": pb.DAY_COUNT_ACT_365,
         "spot": chain.spot,
         "rate": chain.rate,
@@ -103,7 +104,7 @@ def fill(message: Message, fields: Mapping[str, float | int]) -> None:
         setattr(message, name, value)
 
 
-def greeks_reference(chain: Basis) -> pb.GreeksReference.ValueType:
+def _greeks_reference(chain: Basis) -> pb.GreeksReference.ValueType:
     """What the chain's Greeks are with respect to."""
     if chain.spot is not None:
         return pb.GREEKS_REFERENCE_SPOT
@@ -169,7 +170,6 @@ class ChainMessages:
             expiry=chain.expiry.isoformat(),
             labels=labels,
             stale=stale,
-            greeks_reference=greeks_reference(chain),
             strike_count=len(chain.rows),
             revision=chain.revision,
         )

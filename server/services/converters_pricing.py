@@ -7,8 +7,7 @@ import math
 from server.domain.options.arrays import FloatArray
 from server.domain.options.conventions import Convention
 from server.domain.options.greeks import NAMES
-from server.market.chain_messages import basis_fields, fill, greeks_reference
-from server.market.chains import LiveChain
+from server.market.chain_messages import Basis, basis_fields, fill
 from strikeline.v1 import option_pb2
 
 
@@ -24,9 +23,9 @@ def greeks_message(column: FloatArray) -> option_pb2.Greeks:
     )
 
 
-def basis_message(chain: LiveChain) -> option_pb2.ValuationBasis:
-    """What a live chain is valued with."""
-    basis = option_pb2.ValuationBasis(greeks_reference=greeks_reference(chain))
+def basis_message(chain: Basis) -> option_pb2.ValuationBasis:
+    """What a chain is valued with."""
+    basis = option_pb2.ValuationBasis()
     fill(basis, basis_fields(chain))
     return basis
 

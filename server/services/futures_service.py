@@ -11,6 +11,7 @@ from server.domain.errors import InvalidArgument
 from server.domain.futures import PRESSURE_DAYS, SIGNAL_THRESHOLD, rollover, term_structure
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.timeframes import ONE_MINUTE
+from server.market.hub.feed import FeedState
 from server.market.hub.hub import Hub
 from server.market.hub.options import DeliveryOptions
 from server.rpc.call import Call
@@ -25,7 +26,7 @@ from server.services.futures_signals import SignalQuery, SignalSeries
 from server.services.listed_expiries import symbol_of
 from server.services.market_data_service import subscriber_of, timeframe_of
 from server.services.requests import SERIES_SIZE, find_instruments, page_size
-from server.services.times import datetime_of
+from server.services.times import datetime_of, timestamp
 from server.store.bar_series import BarQuery
 from server.store.instruments import InstrumentStore
 from server.store.records import to_datetime, to_nanoseconds
@@ -81,6 +82,8 @@ class FuturesService:
         query = SignalQuery(name, contracts, bars, threshold)
         page = await self._signals.page(query, page_size(request.page_size, SERIES_SIZE), request.page_token)
         return pb.ListPositionSignalsResponse(
+            as_of=timestamp(now) if now else None,
+            stale=self._hub.feed_state() is not FeedState.LIVE,
             underlying=name,
             timeframe=timeframe.name,
             signals=map(signal_message, page.items),

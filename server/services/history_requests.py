@@ -12,8 +12,8 @@ from server.domain.errors import FieldViolation, NotFound
 from server.domain.expiries import labels_as_of
 from server.domain.instruments import Instrument, InstrumentKind
 from server.services.listed_expiries import ListedExpiries, chosen_expiry, now_of
-from server.services.requests import MarketClock
-from server.services.times import datetime_of
+from server.services.requests import Liveness
+from server.services.times import datetime_of, timestamp
 from server.store.expiry_listings import Listing
 from server.store.instruments import ContractFilter, InstrumentStore
 from server.store.records import to_datetime
@@ -34,19 +34,32 @@ TimeBounds = pb.ListExpiryMetricsRequest | moneyness_series_pb2.ListMoneynessSer
 """Requests for a series."""
 
 
+HistoryAnswer = (
+    pb.ListExpiryMetricsResponse | moneyness_series_pb2.ListMoneynessSeriesResponse | pb.ListStrikeHistoryResponse
+)
+"""Their responses."""
+
+
 @dataclass(frozen=True)
 class HistorySources:
     """What every part of the history asks: listings, contracts, market time and calendars by name."""
 
     listed: ListedExpiries
     instruments: InstrumentStore
-    clock: MarketClock
+    clock: Liveness
     calendars: Mapping[str, MarketCalendar]
 
     def market_time(self) -> datetime | None:
         """Market time; None before the first tick."""
         instant = self.clock.market_time()
         return None if instant is None else to_datetime(instant)
+
+    def put_now(self, message: HistoryAnswer) -> None:
+        """Says in an answer what market time it is, and whether the market is live."""
+        instant = self.clock.market_time()
+        if instant is not None:
+            message.as_of.CopyFrom(timestamp(instant))
+        message.stale = not self.clock.is_live()
 
     def span(self, request: TimeBounds, default: timedelta | None = None) -> Span:
         """The span that a request asks for; without start from the beginning, or from `default` before the end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -15,13 +15,15 @@ from server.domain.expiries import LabelledExpiry, labels_as_of
 from server.domain.options.arrays import FloatArray
 from server.domain.options.moneyness import moneyness_label
 from server.domain.options.moneyness_series import Combination, by_level, combined, money_places
+from server.domain.options.time_to_expiry import instant_of_years
 from server.domain.timeframes import Timeframe
+from server.services.converters_pricing import basis_message
 from server.services.history_requests import INSTANT, HistorySources, listing_of, unlisted_expiry
 from server.services.listed_expiries import now_of, symbol_of
 from server.services.market_data_service import timeframe_of
 from server.services.moneyness_values import Ladder, MoneynessValues
 from server.services.requests import SERIES_SIZE, page_size
-from server.services.times import timestamp_of
+from server.services.times import timestamp, timestamp_of
 from server.store.expiry_listings import Listing
 from server.store.expiry_metrics import ExpiryMetricsStore, MetricsBucket
 from server.store.paging import decode_token, encode_token
@@ -33,6 +35,7 @@ from strikeline.v1.moneyness_series_pb2 import (
     ListMoneynessSeriesResponse,
     MoneynessPoint,
     MoneynessSeries,
+    MoneynessValuation,
 )
 
 _LOOK_BACK: Final = timedelta(hours=6)
@@ -92,15 +95,20 @@ class MoneynessHistory:
             for listing, labels in listed
         ]
         times = sorted({bucket.open_time for expiry in expiries for bucket in expiry.buckets})
-        series = [message for expiry in expiries for message in await self._series(query, expiry, times[:size])]
-        return ListMoneynessSeriesResponse(
+        message = ListMoneynessSeriesResponse(
             underlying=query.symbol,
             indicator=query.indicator,
             option_type=query.option_type,
             timeframe=query.timeframe.name,
-            series=series,
             next_page_token=encode_token(bound, [to_nanoseconds(times[size - 1])]) if len(times) > size else "",
         )
+        for expiry in expiries:
+            buckets = [bucket for bucket in expiry.buckets if bucket.open_time <= times[:size][-1]]
+            found = await self._series(query, expiry, buckets)
+            message.series.extend(found)
+            message.valuations.extend(_valuation(expiry.listing.expiry, bucket) for bucket in buckets if found)
+        self._sources.put_now(message)
+        return message
 
     async def _expiries(
         self, request: ListMoneynessSeriesRequest, symbol: str, end: datetime
@@ -124,9 +132,10 @@ class MoneynessHistory:
         calendar = self._sources.calendar(listing.exchange)
         return await self._metrics.series(query.symbol, listing.expiry, query.timeframe, calendar, span, limit)
 
-    async def _series(self, query: _Query, expiry: _Expiry, times: Sequence[datetime]) -> Sequence[MoneynessSeries]:
-        """The series of one expiry that have a point at one of the times."""
-        buckets = [bucket for bucket in expiry.buckets if times and bucket.open_time <= times[-1]]
+    async def _series(
+        self, query: _Query, expiry: _Expiry, buckets: Sequence[MetricsBucket]
+    ) -> Sequence[MoneynessSeries]:
+        """The series of one expiry that have a point in one of the buckets."""
         if not buckets:
             return []
         contracts = await self._sources.contracts(query.symbol, expiry.listing)
@@ -172,6 +181,15 @@ def _of_side(query: _Query, calls: FloatArray, puts: FloatArray) -> FloatArray:
     if query.option_type == option_pb2.OPTION_TYPE_PUT:
         return puts
     return combined(calls, puts, _COMBINATIONS.get(query.indicator, Combination.MEAN))
+
+
+def _valuation(expiry: date, bucket: MetricsBucket) -> MoneynessValuation:
+    message = MoneynessValuation(
+        expiry=expiry.isoformat(), open_time=timestamp_of(bucket.open_time), basis=basis_message(bucket)
+    )
+    if bucket.years is not None:
+        message.as_of.CopyFrom(timestamp(instant_of_years(expiry, bucket.years)))
+    return message
 
 
 def _messages(expiry: _Expiry, times: Sequence[datetime], values: FloatArray, levels: int) -> Iterator[MoneynessSeries]:

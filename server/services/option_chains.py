@@ -21,7 +21,7 @@ from server.services.listed_expiries import (
     symbol_of,
     unknown_expiry,
 )
-from server.services.requests import MarketClock
+from server.services.requests import Liveness
 from server.services.unvalued_chains import Assumptions, UnvaluedChains
 from strikeline.v1 import expiry_metrics_pb2, option_pb2, strike_range_pb2
 from strikeline.v1 import option_chain_requests_pb2 as pb
@@ -40,14 +40,6 @@ class Chains(Protocol):
 
     def time(self, underlying: str) -> int:
         """Market time up to which the underlying's chains are known; 0 before the first."""
-        ...
-
-
-class Market(MarketClock, Protocol):
-    """Where the market is, and whether it moves."""
-
-    def is_live(self) -> bool:
-        """Ticks are coming, or the feed says that it lives."""
         ...
 
 
@@ -79,7 +71,7 @@ class OptionChains:
     """Finds chains by underlying and expiry: live ones on the board, others as ladders of the instrument master."""
 
     def __init__(
-        self, chains: Chains, listed: ListedExpiries, market: Market, unvalued: UnvaluedChains, given: Assumptions
+        self, chains: Chains, listed: ListedExpiries, market: Liveness, unvalued: UnvaluedChains, given: Assumptions
     ) -> None:
         self._chains = chains
         self._listed = listed

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, cast
 
-from server.domain.calendar import NANOSECONDS
 from server.domain.errors import InvalidArgument
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.options.greeks import NAMES
-from server.domain.options.time_to_expiry import SECONDS_A_YEAR, expiry_instant
-from server.market.chain_messages import basis_fields, fill, greeks_reference
+from server.domain.options.time_to_expiry import instant_of_years
+from server.market.chain_messages import basis_fields, fill
 from server.market.metrics_messages import metrics_fields
+from server.services.converters_pricing import basis_message
 from server.services.history_requests import INSTANT, HistorySources
 from server.services.listed_expiries import now_of, symbol_of
 from server.services.market_data_service import timeframe_of
@@ -34,9 +34,12 @@ _SIDES: Final = {
 
 
 class OptionHistory:
-    """Reads what the worker stored."""
+    """Reads what the worker stored. `freshness` is how long prices may be valued by, nanoseconds."""
 
-    def __init__(self, sources: HistorySources, metrics: ExpiryMetricsStore, minutes: OptionMinuteStore) -> None:
+    def __init__(
+        self, sources: HistorySources, metrics: ExpiryMetricsStore, minutes: OptionMinuteStore, freshness: int
+    ) -> None:
+        self._freshness = freshness
         self._sources = sources
         self._metrics = metrics
         self._minutes = minutes
@@ -61,13 +64,15 @@ class OptionHistory:
             self._sources.market_time(),
         )
         items, last = cut(found, size)
-        return pb.ListExpiryMetricsResponse(
+        message = pb.ListExpiryMetricsResponse(
             underlying=symbol,
             expiry=listing.expiry.isoformat(),
             timeframe=timeframe.name,
             buckets=[_bucket(symbol, listing, item) for item in items],
             next_page_token=encode_token(bound, [to_nanoseconds(last.open_time)]) if last else "",
         )
+        self._sources.put_now(message)
+        return message
 
     async def get_greeks_at(self, request: pb.GetGreeksAtRequest) -> pb.OptionMoment:
         """The last valuation of a contract in a minute that was over at a time; no figures without a young one."""
@@ -78,10 +83,12 @@ class OptionHistory:
         age = request.max_age.ToTimedelta() if request.HasField("max_age") else _MAX_AGE
         newest = time - _MINUTE
         found = await self._minutes.at(instrument.instrument_id, newest - age, newest + INSTANT)
-        message = _named(instrument)
+        message = _named(instrument, instrument.expiry)
         if found is not None:
             metrics = await self._metrics.at(instrument.underlying, instrument.expiry, found.open_time)
-            _set_moment(message, found, metrics)
+            _set_moment(message, instrument.expiry, found, metrics)
+        old = to_nanoseconds(time) - message.as_of.ToNanoseconds() > self._freshness
+        message.stale = old or not (request.HasField("time") or self._sources.clock.is_live())
         return message
 
     def _time(self, request: pb.GetGreeksAtRequest) -> datetime:
@@ -94,23 +101,22 @@ def _bucket(symbol: str, listing: Listing, bucket: MetricsBucket) -> pb.ExpiryMe
     metrics = expiry_metrics_pb2.ExpiryMetrics(underlying=symbol, expiry=listing.expiry.isoformat())
     fill(metrics, basis_fields(bucket))
     fill(metrics, metrics_fields(bucket.metrics))
-    if bucket.years:
-        seconds = expiry_instant(listing.expiry) // NANOSECONDS - round(bucket.years * SECONDS_A_YEAR)
-        metrics.as_of.CopyFrom(timestamp(seconds * NANOSECONDS))
+    if bucket.years is not None:
+        metrics.as_of.CopyFrom(timestamp(instant_of_years(listing.expiry, bucket.years)))
     return pb.ExpiryMetricsBucket(open_time=timestamp_of(bucket.open_time), metrics=metrics, closed=bucket.closed)
 
 
-def _named(instrument: Instrument) -> pb.OptionMoment:
+def _named(instrument: Instrument, expiry: date) -> pb.OptionMoment:
     return pb.OptionMoment(
         instrument=instrument.key,
         underlying=instrument.underlying or "",
-        expiry=instrument.expiry.isoformat() if instrument.expiry else "",
+        expiry=expiry.isoformat(),
         strike=float(instrument.strike or 0),
         option_type=_SIDES[instrument.kind],
     )
 
 
-def _set_moment(message: pb.OptionMoment, found: ContractMoment, metrics: MetricsBucket | None) -> None:
+def _set_moment(message: pb.OptionMoment, expiry: date, found: ContractMoment, metrics: MetricsBucket | None) -> None:
     message.open_time.CopyFrom(timestamp_of(found.open_time))
     message.greeks.CopyFrom(option_pb2.Greeks(**{name: found.figures[name] for name in NAMES}))
     known = {
@@ -119,6 +125,9 @@ def _set_moment(message: pb.OptionMoment, found: ContractMoment, metrics: Metric
         "implied_volatility": found.figures["volatility"],
     }
     fill(message, {name: value for name, value in known.items() if value is not None})
+    valued_at = to_nanoseconds(found.open_time + _MINUTE)
     if metrics is not None:
-        fill(message.basis, basis_fields(metrics))
-        message.basis.greeks_reference = greeks_reference(metrics)
+        message.basis.CopyFrom(basis_message(metrics))
+        if metrics.years is not None:
+            valued_at = instant_of_years(expiry, metrics.years)
+    message.as_of.CopyFrom(timestamp(valued_at))

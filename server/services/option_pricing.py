@@ -21,7 +21,7 @@ from server.domain.prices import scale_price
 from server.market.chain_messages import FORWARD_SOURCES
 from server.market.chains import LiveChain
 from server.services.converters_pricing import convention_basis, greeks_message, known
-from server.services.requests import InstrumentLookup, MarketClock, canonical_or_empty
+from server.services.requests import InstrumentLookup, Liveness, canonical_or_empty
 from server.services.times import timestamp
 from server.services.unvalued_chains import Assumptions
 from strikeline.v1 import option_pb2
@@ -62,14 +62,6 @@ class Chains(Protocol):
 
     def get(self, underlying: str, expiry: date) -> LiveChain | None:
         """The chain of an expiry; None when there is none."""
-        ...
-
-
-class Liveness(MarketClock, Protocol):
-    """Where the market is and whether it moves."""
-
-    def is_live(self) -> bool:
-        """Ticks are coming."""
         ...
 
 

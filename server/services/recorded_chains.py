@@ -10,11 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from server.domain.calendar import EXCHANGE_ZONE, NANOSECONDS
+from server.domain.calendar import EXCHANGE_ZONE
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.options.expiry_metrics import ExpiryMetrics
 from server.domain.options.greeks import NAMES
-from server.domain.options.time_to_expiry import SECONDS_A_YEAR, expiry_instant, years_to_expiry
+from server.domain.options.time_to_expiry import instant_of_years, years_to_expiry
 from server.domain.prices import SCALE
 from server.domain.timeframes import ONE_MINUTE
 from server.market.chain_messages import ChainMessages
@@ -134,8 +134,8 @@ def _set_figures(contract: np.void, figures: OptionBucket) -> None:
 
 def _chain(symbol: str, listing: Listing, bucket: MetricsBucket, rows: Rows) -> LiveChain:
     as_of = to_nanoseconds(bucket.open_time + _MINUTE)
-    if bucket.years:
-        as_of = expiry_instant(listing.expiry) - round(bucket.years * SECONDS_A_YEAR) * NANOSECONDS
+    if bucket.years is not None:
+        as_of = instant_of_years(listing.expiry, bucket.years)
     return LiveChain(
         underlying=symbol,
         expiry=listing.expiry,

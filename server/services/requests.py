@@ -27,6 +27,14 @@ class MarketClock(Protocol):
         ...
 
 
+class Liveness(MarketClock, Protocol):
+    """Where the market is, and whether it moves."""
+
+    def is_live(self) -> bool:
+        """Ticks are coming, or the feed says that it lives."""
+        ...
+
+
 class InstrumentLookup(Protocol):
     """Finds instruments by canonical key."""
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 from server.domain.options.greeks import NAMES
+from server.domain.options.time_to_expiry import instant_of_years
+from server.services.converters_pricing import basis_message
 from server.services.interest_changes import Change, Changes
-from server.services.times import timestamp_of
+from server.services.times import timestamp, timestamp_of
 from server.store.bar_series import Bar
+from server.store.expiry_metrics import StoredBasis
 from server.store.option_minutes import SAMPLED, OptionBucket, Sampled
 from strikeline.v1 import option_history_pb2 as pb
 from strikeline.v1 import option_pb2
@@ -39,12 +42,12 @@ def open_interest_of(bar: Bar | None, figures: OptionBucket | None) -> int | Non
     return None if bar is None else bar.open_interest
 
 
-def strike_bucket(time: datetime, call: SideBucket | None, put: SideBucket | None) -> pb.StrikeBucket:
-    """A bucket that at least one side has a part in."""
+def strike_bucket(expiry: date, time: datetime, call: SideBucket | None, put: SideBucket | None) -> pb.StrikeBucket:
+    """A bucket that at least one side has a part in. Of sides that were valued at two times it tells the later one."""
     sides = [side for side in (call, put) if side is not None]
     valued = [side.figures for side in sides if side.figures is not None]
     parts = [part.closed for side in sides for part in (side.bar, side.figures) if part is not None]
-    return pb.StrikeBucket(
+    message = pb.StrikeBucket(
         open_time=timestamp_of(time),
         spot=next((figures.spot for figures in valued if figures.spot is not None), None),
         forward=next((figures.forward for figures in valued if figures.forward is not None), None),
@@ -52,6 +55,20 @@ def strike_bucket(time: datetime, call: SideBucket | None, put: SideBucket | Non
         put=None if put is None else _option(put),
         closed=all(parts),
     )
+    bases = [figures.basis for figures in valued if figures.basis is not None]
+    if bases:
+        _put_basis(message, expiry, max(bases, key=lambda basis: basis.time))
+    return message
+
+
+def _put_basis(message: pb.StrikeBucket, expiry: date, basis: StoredBasis) -> None:
+    message.basis.CopyFrom(basis_message(basis))
+    for name in ("spot", "forward"):
+        message.ClearField(name)
+        if message.basis.HasField(name):
+            setattr(message, name, getattr(message.basis, name))
+    if basis.years is not None:
+        message.as_of.CopyFrom(timestamp(instant_of_years(expiry, basis.years)))
 
 
 def _option(side: SideBucket) -> pb.OptionBucket:

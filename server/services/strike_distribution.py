@@ -98,6 +98,7 @@ class StrikeDistributions:
             message.time.CopyFrom(request.time)
             shown = await self._past(request, symbol, datetime_of("time", request.time))
         message.expiries.extend(_distribution(request, item) for item in shown)
+        message.stale = not (message.live and shown) or any(item.metrics.stale for item in shown)
         _put_totals(message, [item.metrics for item in shown])
         return message
 

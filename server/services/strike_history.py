@@ -26,6 +26,7 @@ from server.store.records import to_datetime, to_nanoseconds
 from strikeline.v1 import option_history_pb2 as pb
 
 _WINDOW: Final = timedelta(hours=1)
+_SIDES: Final = (InstrumentKind.CALL, InstrumentKind.PUT)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class StrikeHistory:
             self._sources.market_time(),
         )
         times, last, found = await self._read(sides, query)
-        return pb.ListStrikeHistoryResponse(
+        message = pb.ListStrikeHistoryResponse(
             underlying=symbol,
             expiry=listing.expiry.isoformat(),
             strike=request.strike,
@@ -79,11 +80,12 @@ class StrikeHistory:
             call_instrument=sides[InstrumentKind.CALL].key if InstrumentKind.CALL in sides else "",
             put_instrument=sides[InstrumentKind.PUT].key if InstrumentKind.PUT in sides else "",
             buckets=[
-                strike_bucket(time, *(found[kind].get(time) for kind in (InstrumentKind.CALL, InstrumentKind.PUT)))
-                for time in times
+                strike_bucket(listing.expiry, time, *(found[kind].get(time) for kind in _SIDES)) for time in times
             ],
             next_page_token=encode_token(bound, [to_nanoseconds(last)]) if last else "",
         )
+        self._sources.put_now(message)
+        return message
 
     async def _read(
         self, sides: Mapping[InstrumentKind, Instrument], query: _Query

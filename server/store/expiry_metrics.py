@@ -87,6 +87,32 @@ class MetricsBucket:
     closed: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredBasis:
+    """What an expiry was valued with in the minute or longer piece that began at `time`; see `MetricsBucket`."""
+
+    time: datetime
+    spot: float | None
+    forward: Forward | None
+    rate: float | None
+    dividend_yield: float | None
+    years: float | None
+
+
+def stored_basis(row: Row) -> StoredBasis | None:
+    """The basis in the columns of a row whose names begin with "valued_"; None where there was no valuation."""
+    if row["valued_time"] is None:
+        return None
+    return StoredBasis(
+        time=row["valued_time"],
+        spot=row["valued_spot"],
+        forward=_forward(row, "valued_"),
+        rate=row["valued_rate"],
+        dividend_yield=row["valued_dividend_yield"],
+        years=row["valued_years"],
+    )
+
+
 async def save_metrics(transaction: Transaction, minutes: Sequence[tuple[ExpiryMinute, int]]) -> None:
     """Saves minutes, each with the number of its samples. Of two versions the one with more samples stays."""
     rows = [_values(minute, samples) for minute, samples in minutes]
@@ -163,8 +189,8 @@ def _bucket(row: Row, *, closed: bool) -> MetricsBucket:
     )
 
 
-def _forward(row: Row) -> Forward | None:
-    if row["forward"] is None or row["forward_source"] is None:
+def _forward(row: Row, prefix: str = "") -> Forward | None:
+    price, source, strike = (row[f"{prefix}{name}"] for name in ("forward", "forward_source", "forward_strike"))
+    if price is None or source is None:
         return None
-    strike = row["forward_strike"]
-    return Forward(row["forward"], ForwardSource(row["forward_source"]), None if strike is None else float(strike))
+    return Forward(price, ForwardSource(source), None if strike is None else float(strike))

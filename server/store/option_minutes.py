@@ -15,7 +15,7 @@ from server.domain.options.greeks import NAMES
 from server.domain.prices import ABSENT
 from server.domain.timeframes import Timeframe
 from server.store.database import Database, Row, Transaction
-from server.store.expiry_metrics import ExpiryMinute, save_metrics
+from server.store.expiry_metrics import ExpiryMinute, StoredBasis, save_metrics, stored_basis
 from server.store.records import Records, to_datetime, to_nullable
 from server.store.rollups import mark_dirty
 from server.store.statements import Statements
@@ -57,10 +57,10 @@ class Sampled:
 class OptionBucket:
     """Figures of one contract over one length of time.
 
-    `samples` is how often its chain was valued. `spot` and `forward` are those of the last valuation. `open_interest`
-    is the last known, units, also of a contract that did not trade. `sampled` is by
-    name of `SAMPLED`, `second_order` the last valid ones by name. `book` is by name, of the newest order book; empty
-    without one.
+    `samples` is how often its chain was valued. `spot` and `forward` are those of the last valuation, and `basis` is
+    all that it rested on; None where that is not on record any more. `open_interest` is the last known, units, also of
+    a contract that did not trade. `sampled` is by name of `SAMPLED`, `second_order` the last valid ones by name. `book`
+    is by name, of the newest order book; empty without one.
     """
 
     instrument_id: int
@@ -68,6 +68,7 @@ class OptionBucket:
     samples: int
     spot: float | None
     forward: float | None
+    basis: StoredBasis | None
     open_interest: int | None
     sampled: Mapping[str, Sampled]
     second_order: Mapping[str, float | None]
@@ -261,6 +262,7 @@ def _bucket(row: Row, *, closed: bool) -> OptionBucket:
         samples=row["samples"],
         spot=row["spot"],
         forward=row["forward"],
+        basis=stored_basis(row),
         open_interest=row["open_interest"],
         sampled=MappingProxyType(sampled),
         second_order=MappingProxyType({name: row[name] for name in NAMES[5:]}),

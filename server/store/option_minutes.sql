@@ -65,12 +65,15 @@ CROSS JOIN LATERAL (
 
 -- name: figures
 -- Figures of contracts ($2) in buckets of $6 from the origin ($5) of their session ($3 opens, $4 closes), or in one
--- bucket with others of the same origin when $6 is NULL; from pieces no longer than $1 minutes, within [$7, $8).
+-- bucket with others of the same origin when $6 is NULL; from pieces no longer than $1 minutes, within [$7, $8). What
+-- the expiry was valued with in the last of its pieces is beside them, as "valued_" and the column's name; OFFSET 0 keeps
+-- that read by contract and index.
+WITH found AS (
 SELECT piece.instrument_id,
        CASE WHEN $6::interval IS NULL THEN session.origin
             ELSE time_bucket($6::interval, piece.open_time, session.origin) END AS open_time,
-       sum(piece.samples)::integer AS samples, last(piece.spot, piece.open_time) AS spot,
-       last(piece.forward, piece.open_time) AS forward,
+       max(piece.open_time) AS newest, sum(piece.samples)::integer AS samples,
+       last(piece.spot, piece.open_time) AS spot, last(piece.forward, piece.open_time) AS forward,
        last(open_interest, piece.open_time) FILTER (WHERE open_interest IS NOT NULL) AS open_interest,
        sum(volatility_sum) AS volatility_sum, sum(delta_sum) AS delta_sum, sum(gamma_sum) AS gamma_sum,
        sum(theta_sum) AS theta_sum, sum(vega_sum) AS vega_sum, sum(rho_sum) AS rho_sum,
@@ -100,7 +103,24 @@ JOIN unnest($3::timestamptz[], $4::timestamptz[], $5::timestamptz[]) AS session 
   ON piece.open_time >= session.opens AND piece.open_time < session.closes
 WHERE piece.resolution = $1 AND piece.instrument_id = ANY ($2::integer[])
   AND piece.open_time >= $7 AND piece.open_time < $8
-GROUP BY 1, 2 ORDER BY 2, 1;
+GROUP BY 1, 2
+), valued AS (
+SELECT contract.instrument_id, piece.*
+FROM instruments contract
+CROSS JOIN LATERAL (
+    SELECT * FROM expiry_metrics_series metrics
+    WHERE metrics.resolution = $1 AND metrics.underlying = contract.underlying AND metrics.expiry = contract.expiry
+      AND metrics.open_time >= $7 AND metrics.open_time < $8
+    OFFSET 0
+) AS piece
+WHERE contract.instrument_id = ANY ($2::integer[])
+)
+SELECT found.*, valued.open_time AS valued_time, valued.spot AS valued_spot, valued.forward AS valued_forward,
+       valued.forward_source AS valued_forward_source, valued.forward_strike AS valued_forward_strike,
+       valued.rate AS valued_rate, valued.dividend_yield AS valued_dividend_yield, valued.years AS valued_years
+FROM found
+LEFT JOIN valued ON valued.instrument_id = found.instrument_id AND valued.open_time = found.newest
+ORDER BY found.open_time, found.instrument_id;
 
 -- name: means
 -- Sum and count of one figure ($9) of many contracts, and the last volatility of each bucket; otherwise as above.

@@ -7,12 +7,13 @@ import pytest
 
 from server.domain.errors import InvalidArgument, NotFound
 from server.domain.options.forward import Forward, ForwardSource
+from server.domain.options.time_to_expiry import expiry_instant
 from server.domain.timeframes import MINUTE_NS, Timeframe
 from server.market.chains import MinuteChain
 from server.market.hub.bucket_folding import empty_rows
 from server.store.option_minutes import OptionMinuteStore
 from strikeline.internal.v1 import log_pb2
-from strikeline.v1 import option_stream_pb2, stream_pb2
+from strikeline.v1 import option_pb2, option_stream_pb2, stream_pb2
 from tests.streaming.clients import HubClient
 from tests.streaming.conftest import AT_ONCE, USER
 from tests.streaming.market import OPEN
@@ -20,6 +21,9 @@ from tests.streaming.option_market import NEAR, NEXT
 from tests.support.clock import turn
 
 RESPONSE = option_stream_pb2.StreamOptionBucketsResponse
+EXPIRED = expiry_instant(NEAR) // 10**9
+"""When the nearer expiry is over, seconds since 1970."""
+
 PLACE = 5
 """Place of the strike 24,500 in the ladder."""
 
@@ -109,6 +113,8 @@ async def test_a_bucket_has_labels_figures_and_both_sides(hub, minutes):
     assert (bucket.underlying, list(bucket.labels), bucket.timeframe) == ("NIFTY", ["NWeek+0", "NMonth+0"], "1min")
     assert (bucket.call_volume, bucket.put_volume) == (75, 75)
     assert (bucket.metrics.spot, bucket.metrics.forward, bucket.metrics.atm_strike) == (24_500.0, 24_510.0, 24_500.0)
+    assert bucket.metrics.greeks_reference == option_pb2.GREEKS_REFERENCE_SPOT
+    assert bucket.metrics.as_of.seconds == EXPIRED - round(0.01 * 365 * 86_400)
     (row,) = bucket.strikes
     assert (row.strike, row.level) == (24_500.0, 0)
     assert (row.call.close, row.call.open_interest, row.call.samples) == (100.0, 150, 4)

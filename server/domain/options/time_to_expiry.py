@@ -30,6 +30,11 @@ def years_to_expiry(instant_ns: int, expiry: date) -> float:
     return max(seconds, 0) / SECONDS_A_YEAR
 
 
+def instant_of_years(expiry: date, years: float) -> int:
+    """When an expiry has so many years left: what `years_to_expiry` was counted from, to the second."""
+    return expiry_instant(expiry) - round(years * SECONDS_A_YEAR) * NANOSECONDS
+
+
 def years_between(instant_ns: int, expiry_ns: ArrayLike) -> FloatArray:
     """`years_to_expiry` for many expiry instants (nanoseconds since 1970 UTC) at once."""
     seconds = np.asarray(expiry_ns, np.int64) // NANOSECONDS - instant_ns // NANOSECONDS

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from server.domain.options.arrays import FloatArray
 from server.domain.options.greeks import NAMES as GREEKS
 from server.domain.options.moneyness import nearest_index
+from server.domain.options.time_to_expiry import instant_of_years
 from server.market.chain_messages import NANOSECONDS, basis_fields, fill
 from server.market.chains import prices
 from server.market.hub.bucket_folding import Bucket
@@ -39,6 +40,8 @@ def bucket_message(
     metrics = message.metrics
     metrics.underlying, metrics.expiry = message.underlying, message.expiry
     metrics.labels.extend(labels)
+    valued = instant_of_years(chain.expiry, chain.years)
+    metrics.as_of.seconds, metrics.as_of.nanos = divmod(valued, NANOSECONDS)
     fill(metrics, basis_fields(chain))
     fill(metrics, metrics_fields(chain.metrics))
     for name in ("call", "put"):

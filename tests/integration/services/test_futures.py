@@ -338,14 +338,19 @@ async def test_each_bar_is_compared_with_the_bar_before_it_of_its_contract(api, 
     assert (first.price_change, first.open_interest_change) == (2.5, 25)
     assert (first.price_change_percent, first.open_interest_change_percent) == (0.25, 2.5)
     assert (first.strength, first.sentiment) == (0.625, futures_pb2.POSITION_SENTIMENT_BULLISH)
-    absent = (
-        "price_change",
-        "price_change_percent",
-        "open_interest_change",
-        "open_interest_change_percent",
-        "strength",
-    )
-    assert [name for name in absent if unknown.HasField(name)] == []
+    names = ("price_change", "price_change_percent", "open_interest_change", "open_interest_change_percent", "strength")
+    assert [name for name in names if unknown.HasField(name)] == []
+    assert (found.stale, found.HasField("as_of")) == (True, False)
+
+
+async def test_signals_tell_market_time_and_that_the_market_is_live(api, feed, worker_db, futures):
+    await store_signals(worker_db, futures)
+    await feed.tick(futures[0], OPEN + 5 * MINUTE, "1000")
+    await heard(api, OPEN + 5 * MINUTE)
+
+    found = await ask(api, "ListPositionSignals", signals_request())
+
+    assert (found.as_of, found.stale) == (at("2025-11-24T09:20:00"), False)
 
 
 async def test_signals_come_in_pages(api, worker_db, futures):

@@ -65,6 +65,32 @@ async def test_the_money_moves_and_the_series_follows(api, worker_db):
     assert answer.series[0].points[0].open_time == at("09:16:00")
 
 
+async def test_an_answer_says_what_its_points_and_their_money_rest_on(api, worker_db):
+    rows = strike(25_000, contract(call_number(25_000), 2, volatility=0.15))
+    years = (at("2025-11-25T15:30:00").seconds - at("09:16:30").seconds) / (365 * 86_400)
+    await save(
+        worker_db,
+        minute("2025-11-10T09:15:00", rows, forward=25_010.0),
+        minute("2025-11-10T09:16:00", rows, spot=None, forward=25_020.0, years=years),
+        minute("2025-11-10T09:17:00", strike(25_000), forward=25_030.0),
+    )
+
+    answer = await ask(api, "ListMoneynessSeries", series_request("IMPLIED_VOLATILITY", end_time=at("09:17:00")))
+
+    first, second = answer.valuations
+    assert (answer.stale, answer.HasField("as_of")) == (True, False)
+    assert [(item.expiry, item.open_time) for item in answer.valuations] == [
+        ("2025-11-25", at("09:15:00")), ("2025-11-25", at("09:16:00")),
+    ]  # fmt: skip
+    assert (first.basis.spot, first.basis.forward) == (25_000.0, 25_010.0)
+    assert first.basis.greeks_reference == option_pb2.GREEKS_REFERENCE_SPOT
+    assert (second.as_of, second.basis.years_to_expiry, second.basis.rate) == (at("09:16:30"), years, 0.065)
+    assert (second.basis.forward_source, second.basis.HasField("spot")) == (
+        option_pb2.FORWARD_SOURCE_LISTED_FUTURE, False,
+    )  # fmt: skip
+    assert second.basis.greeks_reference == option_pb2.GREEKS_REFERENCE_FORWARD
+
+
 async def test_both_sides_stand_equally_far_out_of_the_money(api, worker_db):
     """OTM1 is the call of 25,050 (0.14) and the put of 24,950 (0.18): 0.16. ITM1 has a put alone, of 25,050: 0.17."""
     await save(

@@ -1,6 +1,7 @@
 """History of expiries, strikes and contracts on a real database: hand-made minutes in, hand-computed series out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import grpc
@@ -8,7 +9,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.domain.instruments import Instrument
+from server.domain.options.forward import Forward, ForwardSource
 from server.store.database import Database
+from server.store.rollups import RollupStore
 from strikeline.v1 import option_history_pb2 as pb
 from strikeline.v1 import option_pb2
 from tests.support.market import bar
@@ -61,7 +64,8 @@ async def test_metrics_of_a_bucket_are_those_of_its_last_minute(api, worker_db):
     assert (metrics.pcr_oi, metrics.call_open_interest, metrics.put_open_interest) == (0.85, 1_000_000, 850_000)
     assert not metrics.HasField("max_pain")
     assert (metrics.forward, metrics.forward_source, metrics.rate) == (25_040.0, 1, 0.065)
-    assert metrics.as_of == at("15:30:00")
+    assert (metrics.as_of, metrics.greeks_reference) == (at("15:30:00"), option_pb2.GREEKS_REFERENCE_SPOT)
+    assert (answer.stale, answer.HasField("as_of")) == (True, False)
 
 
 async def test_metrics_come_in_pages(api, worker_db):
@@ -130,6 +134,55 @@ async def test_prices_and_figures_of_both_sides_stand_side_by_side(api, worker_d
     assert (first.call.liquidity.spread, first.call.liquidity.score) == (0.5, 88.0)
     assert not first.HasField("put")
     assert (second.put.close, second.put.samples, second.HasField("call")) == (140.0, 0, False)
+
+
+def years_until_expiry(time: str) -> float:
+    """From a time of 2025-11-10 to 15:30 of 2025-11-25."""
+    return (at("2025-11-25T15:30:00").seconds - at(time).seconds) / (365 * 86_400)
+
+
+@pytest.mark.parametrize(("timeframe", "rolled"), [("1min", False), ("5min", False), ("5min", True), ("1day", True)])
+async def test_a_bucket_says_what_its_figures_rest_on(api, worker_db, timeframe, rolled):
+    """The put was valued in the last minute, the call was not."""
+    sides = [contract(number(25_000), 1, volatility=0.14, delta=0.5) for number in (call_number, put_number)]
+    early = minute("2025-11-10T09:15:00", strike(25_000, *sides), spot=24_990.0, years=years_until_expiry("09:15:59"))
+    late = minute(
+        "2025-11-10T09:19:00", strike(25_000, None, sides[1]), rate=0.07, years=years_until_expiry("09:19:40")
+    )
+    late = replace(late, dividend_yield=0.01, forward=Forward(25_030.0, ForwardSource.PARITY_SYNTHETIC, 25_000.0))
+    await save(worker_db, early, late)
+    if rolled:
+        await RollupStore(worker_db).roll_up()
+
+    answer = await ask(api, "ListStrikeHistory", history_request(timeframe=timeframe))
+
+    bucket = answer.buckets[-1]
+    assert (bucket.as_of, bucket.spot, bucket.forward) == (at("09:19:40"), 25_000.0, 25_030.0)
+    assert bucket.basis == option_pb2.ValuationBasis(
+        model=option_pb2.PRICING_MODEL_BLACK_76,
+        spot=25_000.0,
+        forward=25_030.0,
+        forward_source=option_pb2.FORWARD_SOURCE_PARITY_SYNTHETIC,
+        forward_strike=25_000.0,
+        rate=0.07,
+        dividend_yield=0.01,
+        years_to_expiry=years_until_expiry("09:19:40"),
+        day_count=option_pb2.DAY_COUNT_ACT_365,
+        greeks_reference=option_pb2.GREEKS_REFERENCE_SPOT,
+    )
+    metrics = (await ask(api, "ListExpiryMetrics", metrics_request(timeframe=timeframe))).buckets[-1].metrics
+    assert {field.name: getattr(metrics, field.name) for field, _ in bucket.basis.ListFields()} == {
+        field.name: value for field, value in bucket.basis.ListFields()
+    }
+    assert (metrics.as_of, answer.stale) == (bucket.as_of, True)
+
+
+async def test_a_bucket_that_only_traded_rests_on_nothing(api, worker_db):
+    await save_bars(worker_db, with_interest(call_number(25_000), "09:15:00", 1_000))
+
+    (bucket,) = (await ask(api, "ListStrikeHistory", history_request())).buckets
+
+    assert [bucket.HasField(name) for name in ("basis", "as_of", "spot", "forward")] == [False] * 4
 
 
 async def test_changes_of_open_interest(api, worker_db):
@@ -232,6 +285,19 @@ async def test_greeks_say_what_they_rest_on(api):
     assert basis.greeks_reference == option_pb2.GREEKS_REFERENCE_SPOT
     assert not moment.HasField("last_price")
     assert not moment.greeks.HasField("gamma")
+
+
+@pytest.mark.parametrize(("time", "stale"), [("09:21:00", False), ("09:21:01", True), ("10:00:00", True)])
+async def test_greeks_tell_when_they_were_valued_and_whether_that_is_long_ago(api, worker_db, time, stale):
+    """Prices stay fresh for 300 seconds: what was valued at 09:16:00 is old after 09:21:00."""
+    valued = strike(25_000, contract(call_number(25_000), 1, volatility=0.14))
+    await save(worker_db, minute("2025-11-10T09:16:00", valued, years=years_until_expiry("09:16:00")))
+
+    moment = await ask(api, "GetGreeksAt", greeks_request(time))
+
+    known = time != "10:00:00"
+    assert (moment.HasField("as_of"), moment.stale) == (known, stale)
+    assert moment.as_of == (at("09:16:00") if known else Timestamp())
 
 
 @pytest.mark.usefixtures("valued")

@@ -15,7 +15,7 @@ from server.store.database import Database
 from server.store.expiry_listings import ExpiryListingStore
 from server.store.option_minutes import OptionMinuteStore
 from strikeline.v1 import option_chain_requests_pb2 as pb
-from strikeline.v1 import option_distribution_pb2
+from strikeline.v1 import option_distribution_pb2, option_pb2
 from strikeline.v1.instrument_import_pb2 import ImportInstrumentsRequest
 from tests.support.api import NIFTY, HandFeed, RunningApi, add_instruments
 from tests.support.market import bar, nanoseconds, option
@@ -210,6 +210,7 @@ async def test_a_distribution_of_the_past_is_read_from_the_record(api, worker_db
     assert (found.live, expiry.metrics.expiry, list(expiry.metrics.labels)) == (
         False, "2025-11-25", ["NWeek+1", "NMonth+0"],
     )  # fmt: skip
+    assert (found.stale, expiry.metrics.greeks_reference) == (True, option_pb2.GREEKS_REFERENCE_SPOT)
     assert (expiry.metrics.pcr_oi, expiry.metrics.max_pain, expiry.metrics.forward) == (2.0, 25_000.0, 25_040.0)
     assert (found.call_open_interest, found.put_open_interest, found.pcr_oi) == (1_500, 3_000, 2.0)
     assert (expiry.strike_count, expiry.has_greeks, expiry.has_open_interest) == (2, True, True)

@@ -41,6 +41,7 @@ async def test_without_an_expiry_the_nearest_two_are_shown():
     found = await distribution()
     assert [item.metrics.expiry for item in found.expiries] == ["2025-11-18", "2025-11-25"]
     assert (found.live, found.time.ToNanoseconds(), [len(item.rows) for item in found.expiries]) == (True, NOON, [5, 5])
+    assert found.stale == any(item.metrics.stale for item in found.expiries)
 
 
 async def test_expiries_are_shown_once_in_the_order_of_their_dates():

@@ -163,6 +163,7 @@ __all__ = (
     "MethodPolicy",
     "MoneynessPoint",
     "MoneynessSeries",
+    "MoneynessValuation",
     "MonitorExpiry",
     "MonitorMetadata",
     "MonitorSelection",
@@ -3990,6 +3991,13 @@ class ExpiryMetrics(betterproto2.Message):
     One standard deviation of the forward until expiry, rupees either way.
     """
 
+    greeks_reference: "GreeksReference" = betterproto2.field(
+        27, betterproto2.TYPE_ENUM, default_factory=lambda: GreeksReference(0)
+    )
+    """
+    What the Greeks of the expiry's options are with respect to, the deltas behind `skew` among them.
+    """
+
 
 default_message_pool.register_message("strikeline.v1", "ExpiryMetrics", ExpiryMetrics)
 
@@ -5736,6 +5744,18 @@ class ListExpiryMetricsResponse(betterproto2.Message):
     Asks for the next page. Empty: this is the last one.
     """
 
+    as_of: "datetime.datetime | None" = betterproto2.field(
+        6, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Market time of the answer. Empty before the first tick that the system saw.
+    """
+
+    stale: "bool" = betterproto2.field(7, betterproto2.TYPE_BOOL)
+    """
+    The market is not live: the session is over, or the feed is silent. Its newest buckets stay as they are until it goes on.
+    """
+
 
 default_message_pool.register_message("strikeline.v1", "ListExpiryMetricsResponse", ListExpiryMetricsResponse)
 
@@ -6134,6 +6154,24 @@ class ListMoneynessSeriesResponse(betterproto2.Message):
     Asks for the next page. Empty: this is the last one.
     """
 
+    as_of: "datetime.datetime | None" = betterproto2.field(
+        7, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Market time of the answer. Empty before the first tick that the system saw.
+    """
+
+    stale: "bool" = betterproto2.field(8, betterproto2.TYPE_BOOL)
+    """
+    The market is not live: the session is over, or the feed is silent. Its newest points stay as they are until it goes on.
+    """
+
+    valuations: "list[MoneynessValuation]" = betterproto2.field(9, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    What the points of this page rest on, and what their money is: of each expiry that has a series each bucket, ascending by expiry, then
+    by time.
+    """
+
 
 default_message_pool.register_message("strikeline.v1", "ListMoneynessSeriesResponse", ListMoneynessSeriesResponse)
 
@@ -6218,6 +6256,18 @@ class ListPositionSignalsResponse(betterproto2.Message):
     next_page_token: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
     Asks for the next page. Empty: this is the last one.
+    """
+
+    as_of: "datetime.datetime | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Market time of the answer. Empty before the first tick that the system saw.
+    """
+
+    stale: "bool" = betterproto2.field(6, betterproto2.TYPE_BOOL)
+    """
+    The market is not live: the session is over, or the feed is silent. Its newest signals stay as they are until it goes on.
     """
 
 
@@ -6430,6 +6480,18 @@ class ListStrikeHistoryResponse(betterproto2.Message):
     next_page_token: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
     """
     Asks for the next page. Empty: this is the last one.
+    """
+
+    as_of: "datetime.datetime | None" = betterproto2.field(
+        9, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Market time of the answer. Empty before the first tick that the system saw.
+    """
+
+    stale: "bool" = betterproto2.field(10, betterproto2.TYPE_BOOL)
+    """
+    The market is not live: the session is over, or the feed is silent. Its newest buckets stay as they are until it goes on.
     """
 
 
@@ -6761,6 +6823,40 @@ class MoneynessSeries(betterproto2.Message):
 
 
 default_message_pool.register_message("strikeline.v1", "MoneynessSeries", MoneynessSeries)
+
+
+@dataclass(eq=False, repr=False)
+class MoneynessValuation(betterproto2.Message):
+    """
+    The last valuation of an expiry within one bucket.
+    """
+
+    expiry: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The expiry as ISO date.
+    """
+
+    open_time: "datetime.datetime | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When the bucket begins.
+    """
+
+    as_of: "datetime.datetime | None" = betterproto2.field(
+        3, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Market time of the valuation, to the second. Empty when it is not known.
+    """
+
+    basis: "ValuationBasis | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What the options were valued with. The money is nearest to its forward, to its spot where that is absent.
+    """
+
+
+default_message_pool.register_message("strikeline.v1", "MoneynessValuation", MoneynessValuation)
 
 
 @dataclass(eq=False, repr=False)
@@ -7416,6 +7512,19 @@ class OptionMoment(betterproto2.Message):
     greeks: "Greeks | None" = betterproto2.field(11, betterproto2.TYPE_MESSAGE, optional=True)
     """
     The Greeks. Those that were withheld are absent.
+    """
+
+    as_of: "datetime.datetime | None" = betterproto2.field(
+        12, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Market time of the valuation, to the second. Empty without one.
+    """
+
+    stale: "bool" = betterproto2.field(13, betterproto2.TYPE_BOOL)
+    """
+    There is no valuation, or it is older at the time asked for than prices stay fresh (300 s unless set otherwise). Without a time in the
+    request also: the market is not live.
     """
 
 
@@ -9266,6 +9375,18 @@ class StrikeBucket(betterproto2.Message):
     Its time is over: only a late tick can still change it.
     """
 
+    as_of: "datetime.datetime | None" = betterproto2.field(
+        7, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    Market time of the last valuation within it, to the second. Empty where neither side was valued.
+    """
+
+    basis: "ValuationBasis | None" = betterproto2.field(8, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What both sides were valued with then: the last values of volatility and Greeks rest on it. Empty where neither side was valued.
+    """
+
 
 default_message_pool.register_message("strikeline.v1", "StrikeBucket", StrikeBucket)
 
@@ -9338,6 +9459,12 @@ class StrikeDistribution(betterproto2.Message):
     pcr_volume: "float | None" = betterproto2.field(12, betterproto2.TYPE_DOUBLE, optional=True)
     """
     Put volume by call volume. Absent likewise.
+    """
+
+    stale: "bool" = betterproto2.field(13, betterproto2.TYPE_BOOL)
+    """
+    It is not live: it was read from the record, or one of the expiries is stale, or there is none. Each expiry's `metrics` tell when it
+    was valued and with what.
     """
 
 

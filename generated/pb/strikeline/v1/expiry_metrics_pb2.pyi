@@ -52,6 +52,7 @@ class ExpiryMetrics(_message.Message):
     SKEW_FIELD_NUMBER: _builtins.int
     STRADDLE_FIELD_NUMBER: _builtins.int
     EXPECTED_MOVE_FIELD_NUMBER: _builtins.int
+    GREEKS_REFERENCE_FIELD_NUMBER: _builtins.int
     underlying: _builtins.str
     """Canonical symbol of the underlying, such as "NIFTY"."""
     expiry: _builtins.str
@@ -100,6 +101,8 @@ class ExpiryMetrics(_message.Message):
     """Price of call and put at the strike at the money together, rupees."""
     expected_move: _builtins.float
     """One standard deviation of the forward until expiry, rupees either way."""
+    greeks_reference: _option_pb2.GreeksReference.ValueType
+    """What the Greeks of the expiry's options are with respect to, the deltas behind `skew` among them."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the expiry is called now: "NWeek+0", and "NMonth+0" too where it is monthly."""
@@ -137,10 +140,11 @@ class ExpiryMetrics(_message.Message):
         skew: _builtins.float | None = ...,
         straddle: _builtins.float | None = ...,
         expected_move: _builtins.float | None = ...,
+        greeks_reference: _option_pb2.GreeksReference.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_atm_volatility", b"_atm_volatility", "_call_open_interest", b"_call_open_interest", "_call_volume", b"_call_volume", "_expected_move", b"_expected_move", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_max_pain", b"_max_pain", "_pcr_oi", b"_pcr_oi", "_pcr_volume", b"_pcr_volume", "_put_open_interest", b"_put_open_interest", "_put_volume", b"_put_volume", "_skew", b"_skew", "_spot", b"_spot", "_straddle", b"_straddle", "_years_to_expiry", b"_years_to_expiry", "as_of", b"as_of", "atm_strike", b"atm_strike", "atm_volatility", b"atm_volatility", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "expected_move", b"expected_move", "forward", b"forward", "forward_strike", b"forward_strike", "max_pain", b"max_pain", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "skew", b"skew", "spot", b"spot", "straddle", b"straddle", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_atm_volatility", b"_atm_volatility", "_call_open_interest", b"_call_open_interest", "_call_volume", b"_call_volume", "_expected_move", b"_expected_move", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_max_pain", b"_max_pain", "_pcr_oi", b"_pcr_oi", "_pcr_volume", b"_pcr_volume", "_put_open_interest", b"_put_open_interest", "_put_volume", b"_put_volume", "_skew", b"_skew", "_spot", b"_spot", "_straddle", b"_straddle", "_years_to_expiry", b"_years_to_expiry", "as_of", b"as_of", "atm_strike", b"atm_strike", "atm_volatility", b"atm_volatility", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "day_count", b"day_count", "dividend_yield", b"dividend_yield", "expected_move", b"expected_move", "expiry", b"expiry", "forward", b"forward", "forward_source", b"forward_source", "forward_strike", b"forward_strike", "labels", b"labels", "max_pain", b"max_pain", "model", b"model", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "rate", b"rate", "skew", b"skew", "spot", b"spot", "stale", b"stale", "straddle", b"straddle", "underlying", b"underlying", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike", "_atm_volatility", b"_atm_volatility", "_call_open_interest", b"_call_open_interest", "_call_volume", b"_call_volume", "_expected_move", b"_expected_move", "_forward", b"_forward", "_forward_strike", b"_forward_strike", "_max_pain", b"_max_pain", "_pcr_oi", b"_pcr_oi", "_pcr_volume", b"_pcr_volume", "_put_open_interest", b"_put_open_interest", "_put_volume", b"_put_volume", "_skew", b"_skew", "_spot", b"_spot", "_straddle", b"_straddle", "_years_to_expiry", b"_years_to_expiry", "as_of", b"as_of", "atm_strike", b"atm_strike", "atm_volatility", b"atm_volatility", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "day_count", b"day_count", "dividend_yield", b"dividend_yield", "expected_move", b"expected_move", "expiry", b"expiry", "forward", b"forward", "forward_source", b"forward_source", "forward_strike", b"forward_strike", "greeks_reference", b"greeks_reference", "labels", b"labels", "max_pain", b"max_pain", "model", b"model", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "rate", b"rate", "skew", b"skew", "spot", b"spot", "stale", b"stale", "straddle", b"straddle", "underlying", b"underlying", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__atm_strike: _TypeAlias = _typing.Literal["atm_strike"]  # noqa: Y015
     _WhichOneofArgType__atm_strike: _TypeAlias = _typing.Literal["_atm_strike", b"_atm_strike"]  # noqa: Y015

@@ -93,15 +93,23 @@ class ListPositionSignalsResponse(_message.Message):
     TIMEFRAME_FIELD_NUMBER: _builtins.int
     SIGNALS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
     underlying: _builtins.str
     """Canonical name of the underlying."""
     timeframe: _builtins.str
     """Length of the bars."""
     next_page_token: _builtins.str
     """Asks for the next page. Empty: this is the last one."""
+    stale: _builtins.bool
+    """The market is not live: the session is over, or the feed is silent. Its newest signals stay as they are until it goes on."""
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[_futures_pb2.FuturesSignal]:
         """Ascending by open_time, then by expiry."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Market time of the answer. Empty before the first tick that the system saw."""
 
     def __init__(
         self,
@@ -110,10 +118,12 @@ class ListPositionSignalsResponse(_message.Message):
         timeframe: _builtins.str = ...,
         signals: _abc.Iterable[_futures_pb2.FuturesSignal] | None = ...,
         next_page_token: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        stale: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "signals", b"signals", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "next_page_token", b"next_page_token", "signals", b"signals", "stale", b"stale", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -98,6 +98,9 @@ class ListMoneynessSeriesResponse(_message.Message):
     TIMEFRAME_FIELD_NUMBER: _builtins.int
     SERIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    VALUATIONS_FIELD_NUMBER: _builtins.int
     underlying: _builtins.str
     """Canonical symbol of the underlying."""
     indicator: _option_pb2.OptionIndicator.ValueType
@@ -108,9 +111,21 @@ class ListMoneynessSeriesResponse(_message.Message):
     """Length of the buckets."""
     next_page_token: _builtins.str
     """Asks for the next page. Empty: this is the last one."""
+    stale: _builtins.bool
+    """The market is not live: the session is over, or the feed is silent. Its newest points stay as they are until it goes on."""
     @_builtins.property
     def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___MoneynessSeries]:
         """By expiry, and from deep in the money to far out of it. One without points on this page is left out."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Market time of the answer. Empty before the first tick that the system saw."""
+
+    @_builtins.property
+    def valuations(self) -> _containers.RepeatedCompositeFieldContainer[Global___MoneynessValuation]:
+        """What the points of this page rest on, and what their money is: of each expiry that has a series each bucket, ascending by expiry, then
+        by time.
+        """
 
     def __init__(
         self,
@@ -121,14 +136,57 @@ class ListMoneynessSeriesResponse(_message.Message):
         timeframe: _builtins.str = ...,
         series: _abc.Iterable[Global___MoneynessSeries] | None = ...,
         next_page_token: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        stale: _builtins.bool = ...,
+        valuations: _abc.Iterable[Global___MoneynessValuation] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["indicator", b"indicator", "next_page_token", b"next_page_token", "option_type", b"option_type", "series", b"series", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "indicator", b"indicator", "next_page_token", b"next_page_token", "option_type", b"option_type", "series", b"series", "stale", b"stale", "timeframe", b"timeframe", "underlying", b"underlying", "valuations", b"valuations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMoneynessSeriesResponse: _TypeAlias = ListMoneynessSeriesResponse  # noqa: Y015
+
+@_typing.final
+class MoneynessValuation(_message.Message):
+    """The last valuation of an expiry within one bucket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPIRY_FIELD_NUMBER: _builtins.int
+    OPEN_TIME_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    expiry: _builtins.str
+    """The expiry as ISO date."""
+    @_builtins.property
+    def open_time(self) -> _timestamp_pb2.Timestamp:
+        """When the bucket begins."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Market time of the valuation, to the second. Empty when it is not known."""
+
+    @_builtins.property
+    def basis(self) -> _option_pb2.ValuationBasis:
+        """What the options were valued with. The money is nearest to its forward, to its spot where that is absent."""
+
+    def __init__(
+        self,
+        *,
+        expiry: _builtins.str = ...,
+        open_time: _timestamp_pb2.Timestamp | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        basis: _option_pb2.ValuationBasis | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "basis", b"basis", "open_time", b"open_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "basis", b"basis", "expiry", b"expiry", "open_time", b"open_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoneynessValuation: _TypeAlias = MoneynessValuation  # noqa: Y015
 
 @_typing.final
 class MoneynessSeries(_message.Message):

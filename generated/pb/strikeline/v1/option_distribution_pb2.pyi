@@ -115,6 +115,7 @@ class StrikeDistribution(_message.Message):
     PUT_VOLUME_FIELD_NUMBER: _builtins.int
     PCR_OI_FIELD_NUMBER: _builtins.int
     PCR_VOLUME_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
     underlying: _builtins.str
     """Canonical symbol of the underlying."""
     live: _builtins.bool
@@ -135,6 +136,10 @@ class StrikeDistribution(_message.Message):
     """Put open interest by call open interest. Absent where a side is not known or the calls' is 0."""
     pcr_volume: _builtins.float
     """Put volume by call volume. Absent likewise."""
+    stale: _builtins.bool
+    """It is not live: it was read from the record, or one of the expiries is stale, or there is none. Each expiry's `metrics` tell when it
+    was valued and with what.
+    """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """The time that was asked for: market time for now. Empty before the first tick that the system saw."""
@@ -158,10 +163,11 @@ class StrikeDistribution(_message.Message):
         put_volume: _builtins.int | None = ...,
         pcr_oi: _builtins.float | None = ...,
         pcr_volume: _builtins.float | None = ...,
+        stale: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_call_open_interest", b"_call_open_interest", "_call_volume", b"_call_volume", "_pcr_oi", b"_pcr_oi", "_pcr_volume", b"_pcr_volume", "_put_open_interest", b"_put_open_interest", "_put_volume", b"_put_volume", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_open_interest", b"_call_open_interest", "_call_volume", b"_call_volume", "_pcr_oi", b"_pcr_oi", "_pcr_volume", b"_pcr_volume", "_put_open_interest", b"_put_open_interest", "_put_volume", b"_put_volume", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "expiries", b"expiries", "indicator", b"indicator", "live", b"live", "option_type", b"option_type", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "time", b"time", "underlying", b"underlying"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_open_interest", b"_call_open_interest", "_call_volume", b"_call_volume", "_pcr_oi", b"_pcr_oi", "_pcr_volume", b"_pcr_volume", "_put_open_interest", b"_put_open_interest", "_put_volume", b"_put_volume", "call_open_interest", b"call_open_interest", "call_volume", b"call_volume", "expiries", b"expiries", "indicator", b"indicator", "live", b"live", "option_type", b"option_type", "pcr_oi", b"pcr_oi", "pcr_volume", b"pcr_volume", "put_open_interest", b"put_open_interest", "put_volume", b"put_volume", "stale", b"stale", "time", b"time", "underlying", b"underlying"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__call_open_interest: _TypeAlias = _typing.Literal["call_open_interest"]  # noqa: Y015
     _WhichOneofArgType__call_open_interest: _TypeAlias = _typing.Literal["_call_open_interest", b"_call_open_interest"]  # noqa: Y015

@@ -85,6 +85,8 @@ class ListExpiryMetricsResponse(_message.Message):
     TIMEFRAME_FIELD_NUMBER: _builtins.int
     BUCKETS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
     underlying: _builtins.str
     """Canonical symbol of the underlying."""
     expiry: _builtins.str
@@ -93,9 +95,15 @@ class ListExpiryMetricsResponse(_message.Message):
     """Length of the buckets."""
     next_page_token: _builtins.str
     """Asks for the next page. Empty: this is the last one."""
+    stale: _builtins.bool
+    """The market is not live: the session is over, or the feed is silent. Its newest buckets stay as they are until it goes on."""
     @_builtins.property
     def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExpiryMetricsBucket]:
         """Ascending by open_time. A length of time without a valuation has no bucket."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Market time of the answer. Empty before the first tick that the system saw."""
 
     def __init__(
         self,
@@ -105,10 +113,12 @@ class ListExpiryMetricsResponse(_message.Message):
         timeframe: _builtins.str = ...,
         buckets: _abc.Iterable[Global___ExpiryMetricsBucket] | None = ...,
         next_page_token: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        stale: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "expiry", b"expiry", "next_page_token", b"next_page_token", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "buckets", b"buckets", "expiry", b"expiry", "next_page_token", b"next_page_token", "stale", b"stale", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -224,6 +234,8 @@ class ListStrikeHistoryResponse(_message.Message):
     PUT_INSTRUMENT_FIELD_NUMBER: _builtins.int
     BUCKETS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
     underlying: _builtins.str
     """Canonical symbol of the underlying."""
     expiry: _builtins.str
@@ -238,9 +250,15 @@ class ListStrikeHistoryResponse(_message.Message):
     """Canonical key of the put. Empty where none is listed."""
     next_page_token: _builtins.str
     """Asks for the next page. Empty: this is the last one."""
+    stale: _builtins.bool
+    """The market is not live: the session is over, or the feed is silent. Its newest buckets stay as they are until it goes on."""
     @_builtins.property
     def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrikeBucket]:
         """Ascending by open_time. A length of time without a trade or a valuation has no bucket."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Market time of the answer. Empty before the first tick that the system saw."""
 
     def __init__(
         self,
@@ -253,10 +271,12 @@ class ListStrikeHistoryResponse(_message.Message):
         put_instrument: _builtins.str = ...,
         buckets: _abc.Iterable[Global___StrikeBucket] | None = ...,
         next_page_token: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        stale: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "call_instrument", b"call_instrument", "expiry", b"expiry", "next_page_token", b"next_page_token", "put_instrument", b"put_instrument", "strike", b"strike", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "buckets", b"buckets", "call_instrument", b"call_instrument", "expiry", b"expiry", "next_page_token", b"next_page_token", "put_instrument", b"put_instrument", "stale", b"stale", "strike", b"strike", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,6 +294,8 @@ class StrikeBucket(_message.Message):
     CALL_FIELD_NUMBER: _builtins.int
     PUT_FIELD_NUMBER: _builtins.int
     CLOSED_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
     spot: _builtins.float
     """Price of the underlying at the last valuation within it, rupees. Absent when it was not known."""
     forward: _builtins.float
@@ -292,6 +314,14 @@ class StrikeBucket(_message.Message):
     def put(self) -> Global___OptionBucket:
         """The put. Empty likewise."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Market time of the last valuation within it, to the second. Empty where neither side was valued."""
+
+    @_builtins.property
+    def basis(self) -> _option_pb2.ValuationBasis:
+        """What both sides were valued with then: the last values of volatility and Greeks rest on it. Empty where neither side was valued."""
+
     def __init__(
         self,
         *,
@@ -301,10 +331,12 @@ class StrikeBucket(_message.Message):
         call: Global___OptionBucket | None = ...,
         put: Global___OptionBucket | None = ...,
         closed: _builtins.bool = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        basis: _option_pb2.ValuationBasis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_forward", b"_forward", "_spot", b"_spot", "call", b"call", "forward", b"forward", "open_time", b"open_time", "put", b"put", "spot", b"spot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_forward", b"_forward", "_spot", b"_spot", "as_of", b"as_of", "basis", b"basis", "call", b"call", "forward", b"forward", "open_time", b"open_time", "put", b"put", "spot", b"spot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_forward", b"_forward", "_spot", b"_spot", "call", b"call", "closed", b"closed", "forward", b"forward", "open_time", b"open_time", "put", b"put", "spot", b"spot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_forward", b"_forward", "_spot", b"_spot", "as_of", b"as_of", "basis", b"basis", "call", b"call", "closed", b"closed", "forward", b"forward", "open_time", b"open_time", "put", b"put", "spot", b"spot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__forward: _TypeAlias = _typing.Literal["forward"]  # noqa: Y015
     _WhichOneofArgType__forward: _TypeAlias = _typing.Literal["_forward", b"_forward"]  # noqa: Y015
@@ -558,6 +590,8 @@ class OptionMoment(_message.Message):
     OPEN_INTEREST_FIELD_NUMBER: _builtins.int
     IMPLIED_VOLATILITY_FIELD_NUMBER: _builtins.int
     GREEKS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
     instrument: _builtins.str
     """Canonical key."""
     underlying: _builtins.str
@@ -574,6 +608,10 @@ class OptionMoment(_message.Message):
     """Open interest at the end of that minute, units. Absent when it was not known."""
     implied_volatility: _builtins.float
     """Implied volatility, fraction a year."""
+    stale: _builtins.bool
+    """There is no valuation, or it is older at the time asked for than prices stay fresh (300 s unless set otherwise). Without a time in the
+    request also: the market is not live.
+    """
     @_builtins.property
     def open_time(self) -> _timestamp_pb2.Timestamp:
         """The minute whose last valuation this is. It was over at the time asked for: nothing that came later has part in it. Empty, as all that
@@ -587,6 +625,10 @@ class OptionMoment(_message.Message):
     @_builtins.property
     def greeks(self) -> _option_pb2.Greeks:
         """The Greeks. Those that were withheld are absent."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Market time of the valuation, to the second. Empty without one."""
 
     def __init__(
         self,
@@ -602,10 +644,12 @@ class OptionMoment(_message.Message):
         open_interest: _builtins.int | None = ...,
         implied_volatility: _builtins.float | None = ...,
         greeks: _option_pb2.Greeks | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        stale: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_implied_volatility", b"_implied_volatility", "_last_price", b"_last_price", "_open_interest", b"_open_interest", "basis", b"basis", "greeks", b"greeks", "implied_volatility", b"implied_volatility", "last_price", b"last_price", "open_interest", b"open_interest", "open_time", b"open_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_implied_volatility", b"_implied_volatility", "_last_price", b"_last_price", "_open_interest", b"_open_interest", "as_of", b"as_of", "basis", b"basis", "greeks", b"greeks", "implied_volatility", b"implied_volatility", "last_price", b"last_price", "open_interest", b"open_interest", "open_time", b"open_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_implied_volatility", b"_implied_volatility", "_last_price", b"_last_price", "_open_interest", b"_open_interest", "basis", b"basis", "expiry", b"expiry", "greeks", b"greeks", "implied_volatility", b"implied_volatility", "instrument", b"instrument", "last_price", b"last_price", "open_interest", b"open_interest", "open_time", b"open_time", "option_type", b"option_type", "strike", b"strike", "underlying", b"underlying"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_implied_volatility", b"_implied_volatility", "_last_price", b"_last_price", "_open_interest", b"_open_interest", "as_of", b"as_of", "basis", b"basis", "expiry", b"expiry", "greeks", b"greeks", "implied_volatility", b"implied_volatility", "instrument", b"instrument", "last_price", b"last_price", "open_interest", b"open_interest", "open_time", b"open_time", "option_type", b"option_type", "stale", b"stale", "strike", b"strike", "underlying", b"underlying"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__implied_volatility: _TypeAlias = _typing.Literal["implied_volatility"]  # noqa: Y015
     _WhichOneofArgType__implied_volatility: _TypeAlias = _typing.Literal["_implied_volatility", b"_implied_volatility"]  # noqa: Y015
