@@ -114,8 +114,8 @@ class HandFeed:
         """The run begins."""
         await self._append(log_pb2.LogEntry(kind=log_pb2.LOG_ENTRY_KIND_RUN_STARTED))
 
-    async def tick(self, instrument: Instrument, event_time: int, price: str, volume: int = ABSENT) -> None:
-        """One trade."""
+    async def tick(self, instrument: Instrument, event_time: int, price: str, volume: int = ABSENT, **top: int) -> None:
+        """One trade. `top` are other columns of the tick by name, as they are stored."""
         row = np.full(1, ABSENT, dtype="<i8")
         ticks = np.zeros(1, TICK)
         for name in TICK.names or ():
@@ -124,6 +124,8 @@ class HandFeed:
         self.row += 1
         ticks["instrument"], ticks["event_time"], ticks["row"] = instrument.instrument_id, event_time, self.row
         ticks["last_price"], ticks["volume"] = scale_price(price), volume
+        for name, value in top.items():
+            ticks[name] = value
         await self._append(
             log_pb2.LogEntry(kind=log_pb2.LOG_ENTRY_KIND_TICKS, market_time=event_time, ticks=ticks.tobytes())
         )

@@ -12,7 +12,7 @@ from server.market.records import ABSENT
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """All orders of one side at one price. Price in ten-thousandths of a rupee."""
+    """All orders of one side at one price, in ten-thousandths of a rupee. Quantity and orders: 0 is not known."""
 
     price: int
     quantity: int
@@ -23,8 +23,9 @@ class Level:
 class Quote:
     """Latest tick, day figures and depth of one instrument. Prices are ten-thousandths of a rupee; None is not known.
 
-    `event_time` and `depth_time` (of the order book) are nanoseconds since 1970 UTC. `bids` and `asks` are best first;
-    empty where the feed has no depth.
+    `event_time` and `depth_time` (of the order book) are nanoseconds since 1970 UTC. `bids` and `asks` are best first:
+    the feed's newest ladder, or the best prices of the tick where that is younger, one level without orders. Empty,
+    and `depth_time` None, where the feed has neither.
     """
 
     instrument_id: int
@@ -62,12 +63,17 @@ def quote_of(book: Book, instrument_id: int) -> Quote | None:
     values = dict(zip(record.dtype.names or (), record.tolist(), strict=True))
     known = {name: None if values[name] == ABSENT else values[name] for name in _COLUMNS}
     depth = book.depths[instrument_id]
+    depth_time = int(depth["event_time"])
+    bids, asks = _levels(depth, "bids"), _levels(depth, "asks")
+    if depth_time < values["event_time"] and (known["bid_price"], known["ask_price"]) != (None, None):
+        depth_time = values["event_time"]
+        bids, asks = (_best_level(known[f"{side}_price"], known[f"{side}_quantity"]) for side in ("bid", "ask"))
     return Quote(
         instrument_id=instrument_id,
         event_time=values["event_time"],
-        depth_time=None if depth["event_time"] == ABSENT else int(depth["event_time"]),
-        bids=_levels(depth, "bids"),
-        asks=_levels(depth, "asks"),
+        depth_time=None if depth_time == ABSENT else depth_time,
+        bids=bids,
+        asks=asks,
         **known,
     )
 
@@ -79,6 +85,10 @@ def state_of(book: Book, instrument_id: int) -> bytes:
     record: bytes = book.records[instrument_id].tobytes()
     depth: bytes = book.depths[instrument_id].tobytes()
     return record + depth
+
+
+def _best_level(price: int | None, quantity: int | None) -> tuple[Level, ...]:
+    return () if price is None else (Level(price, quantity or 0, 0),)
 
 
 def _levels(depth: np.void, side: str) -> tuple[Level, ...]:

@@ -76,6 +76,23 @@ async def test_the_feeds_newest_book_is_analysed(api, feed, instruments):
     assert (analysis.stale, analysis.bids.total_quantity) == (False, 75)
 
 
+async def test_where_the_feed_has_best_prices_alone_they_are_the_book(api, feed, instruments):
+    best = {"bid_price": 221_500, "bid_quantity": 1_500, "ask_price": 224_500, "ask_quantity": 500}
+    await feed.tick(instruments[1], OPEN, "22.3", 100, **best)
+    await heard(api, OPEN)
+
+    request = depth_pb2.AnalyzeDepthRequest(instrument="NSE:RELIANCE")
+    analysis = (await api.call(DEPTH, request, token=api.token())).message
+    quotes = await api.call(QUOTES, pb.BatchGetQuotesRequest(instruments=["NSE:RELIANCE"]), token=api.token())
+
+    (bid,), (ask,) = analysis.depth.bids, analysis.depth.asks
+    assert [(level.price, level.quantity, level.orders) for level in (bid, ask)] == [(22.15, 1_500, 0), (22.45, 500, 0)]
+    assert (analysis.spread.spread, analysis.bids.total_quantity) == (pytest.approx(0.3), 1_500)
+    assert not analysis.bids.HasField("total_orders")
+    assert analysis.event_time.ToNanoseconds() == OPEN
+    assert quotes.message.quotes[0].depth == analysis.depth
+
+
 async def test_an_instrument_without_a_book_has_no_analysis(api, instruments):
     request = depth_pb2.AnalyzeDepthRequest(instrument="NSE:RELIANCE")
 

@@ -75,6 +75,8 @@ async def test_a_snapshot_has_the_newest_quotes_around_the_money(api, feed, inst
     await feed.tick(known["NFO:NIFTY25NOVFUT"], OPEN + 1, "24510", 900)
     await feed.tick(known["NFO:NIFTY25NOV24500CE"], OPEN + 10**9, "101.35", 75)
     await feed.depth(known["NFO:NIFTY25NOV24500CE"], OPEN + 10**9, "101.3", "101.4")
+    best = {"bid_price": 901_000, "bid_quantity": 150, "ask_price": 903_000, "ask_quantity": 75}
+    await feed.tick(known["NFO:NIFTY25NOV24600CE"], OPEN + 10**9, "90.2", 75, **best)
     await heard(api, OPEN + 10**9)
 
     request = pb.GetMarketSnapshotRequest(underlying="NSE:NIFTY 50", expiry_limit=1, levels=1)
@@ -89,6 +91,7 @@ async def test_a_snapshot_has_the_newest_quotes_around_the_money(api, feed, inst
     call = near.strikes[1].call
     assert (call.instrument, call.last_price, call.volume, call.stale) == ("NFO:NIFTY25NOV24500CE", 101.35, 75, False)
     assert [level.price for level in call.depth.asks] == [101.4]
+    assert [(level.price, level.quantity) for level in near.strikes[2].call.depth.bids] == [(90.1, 150)]
     put = near.strikes[1].put
     assert (put.instrument, put.HasField("last_price"), put.stale) == ("NFO:NIFTY25NOV24500PE", False, True)
     assert snapshot.as_of.ToNanoseconds() == OPEN + 10**9

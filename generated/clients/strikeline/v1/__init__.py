@@ -2450,7 +2450,7 @@ class AnalyzeDepthRequest(betterproto2.Message):
     depth: "OrderBook | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
     A book to analyse in place of the instrument's own, best level first. Levels without a price or a quantity are dropped. Empty: the
-    newest book that the feed sent.
+    newest book that the feed sent, or the best prices of the newest tick where that is younger: one level a side, orders not counted.
     """
 
     quantities: "list[int]" = betterproto2.field(3, betterproto2.TYPE_INT64, repeated=True)
@@ -3434,12 +3434,12 @@ class DepthLevel(betterproto2.Message):
 
     quantity: "int" = betterproto2.field(2, betterproto2.TYPE_INT64)
     """
-    Units wanted or offered.
+    Units wanted or offered. 0 where the feed tells the price alone.
     """
 
     orders: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
     """
-    Number of orders.
+    Number of orders. 0 where the feed does not count them.
     """
 
 
@@ -7762,7 +7762,8 @@ class Quote(betterproto2.Message):
 
     depth: "Depth | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    The best levels of the order book. Empty where the feed has none.
+    The best levels of the order book: of the feed's newest book, or the best prices of the last change where that is younger, which is
+    one level a side without a number of orders. Empty where the feed has neither.
     """
 
     event_time: "datetime.datetime | None" = betterproto2.field(

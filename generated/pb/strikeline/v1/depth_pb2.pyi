@@ -175,7 +175,7 @@ class AnalyzeDepthRequest(_message.Message):
     @_builtins.property
     def depth(self) -> Global___OrderBook:
         """A book to analyse in place of the instrument's own, best level first. Levels without a price or a quantity are dropped. Empty: the
-        newest book that the feed sent.
+        newest book that the feed sent, or the best prices of the newest tick where that is younger: one level a side, orders not counted.
         """
 
     @_builtins.property

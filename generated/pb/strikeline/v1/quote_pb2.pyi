@@ -52,7 +52,9 @@ class Quote(_message.Message):
 
     @_builtins.property
     def depth(self) -> Global___Depth:
-        """The best levels of the order book. Empty where the feed has none."""
+        """The best levels of the order book: of the feed's newest book, or the best prices of the last change where that is younger, which is
+        one level a side without a number of orders. Empty where the feed has neither.
+        """
 
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
@@ -185,9 +187,9 @@ class DepthLevel(_message.Message):
     price: _builtins.float
     """Price in rupees."""
     quantity: _builtins.int
-    """Units wanted or offered."""
+    """Units wanted or offered. 0 where the feed tells the price alone."""
     orders: _builtins.int
-    """Number of orders."""
+    """Number of orders. 0 where the feed does not count them."""
     def __init__(
         self,
         *,
