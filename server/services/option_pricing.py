@@ -186,14 +186,17 @@ def _basis(convention: Convention, question: Question, market: Market, place: in
         if name not in _ASKED_FOR and value is not None:
             setattr(basis, name, value)
     if basis.HasField("forward"):
-        basis.forward_source = _source(convention, question, basis.forward)
+        _put_source(basis, convention, question)
     return basis
 
 
-def _source(convention: Convention, question: Question, forward: float) -> option_pb2.ForwardSource.ValueType:
+def _put_source(basis: option_pb2.ValuationBasis, convention: Convention, question: Question) -> None:
     live = None if question.chain is None or convention is Convention.NSE else question.chain.forward
     if question.input.HasField("forward"):
-        return option_pb2.FORWARD_SOURCE_GIVEN
-    return (
-        FORWARD_SOURCES[live.source] if live is not None and live.price == forward else option_pb2.FORWARD_SOURCE_CARRY
-    )
+        basis.forward_source = option_pb2.FORWARD_SOURCE_GIVEN
+    elif live is None or live.price != basis.forward:
+        basis.forward_source = option_pb2.FORWARD_SOURCE_CARRY
+    else:
+        basis.forward_source = FORWARD_SOURCES[live.source]
+        if live.strike is not None:
+            basis.forward_strike = live.strike

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ import pytest
 
 from server.domain.calendar import to_nanoseconds
 from server.domain.instruments import Instrument, InstrumentKind
+from server.domain.options.forward import Forward, ForwardSource
 from server.services.option_pricing import OptionPricing
 from server.services.unvalued_chains import Assumptions
 from strikeline.v1 import option_pb2
@@ -131,6 +133,19 @@ async def test_a_listed_option_is_valued_as_its_chain_is() -> None:
     assert result.greeks.theta == pytest.approx(live["theta"], rel=1e-9)
     assert result.basis.forward_source == option_pb2.FORWARD_SOURCE_LISTED_FUTURE
     assert answer.as_of.ToNanoseconds() == NOON
+
+
+@pytest.mark.parametrize(
+    ("fields", "strike"),
+    [({}, 24_000.0), ({"volatility": 0.13}, 24_000.0), ({"spot": 24_001.0}, None), ({"forward": 24_050.0}, None)],
+)
+async def test_a_forward_by_parity_names_its_strike_as_long_as_it_is_the_live_one(fields, strike) -> None:
+    chain = replace(CHAIN, forward=Forward(24_050.0, ForwardSource.PARITY_SYNTHETIC, 24_000.0))
+
+    basis = (await ask(pb.GreeksInput(instrument=KEY, **fields), chains=(chain,))).results[0].basis
+
+    assert (basis.forward_source == option_pb2.FORWARD_SOURCE_PARITY_SYNTHETIC) == (strike is not None)
+    assert (basis.forward_strike if basis.HasField("forward_strike") else None) == strike
 
 
 async def test_what_if_the_spot_moves() -> None:
