@@ -78,8 +78,7 @@ class FuturesService:
             market_time=to_datetime(now) if now else None,
         )
         name = symbol_of(request.underlying)
-        threshold = request.threshold_percent if request.HasField("threshold_percent") else SIGNAL_THRESHOLD
-        query = SignalQuery(name, contracts, bars, threshold)
+        query = SignalQuery(name, contracts, bars, _threshold(request))
         page = await self._signals.page(query, page_size(request.page_size, SERIES_SIZE), request.page_token)
         return pb.ListPositionSignalsResponse(
             as_of=timestamp(now) if now else None,
@@ -102,6 +101,7 @@ class FuturesService:
             DeliveryOptions.of(request.options),
             subscriber_of(call),
             closed_only=request.closed_only,
+            threshold=_threshold(request),
         )
         async with contextlib.aclosing(envelopes):
             async for envelope in envelopes:
@@ -116,6 +116,10 @@ class FuturesService:
             if instrument.kind is not InstrumentKind.FUTURE or instrument.underlying != name:
                 raise InvalidArgument.of(f"instruments[{place}]", f"is no future of {name}")
         return sorted(found, key=lambda item: (str(item.expiry), item.key))
+
+
+def _threshold(request: pb.ListPositionSignalsRequest | pb.StreamPositionSignalsRequest) -> float:
+    return request.threshold_percent if request.HasField("threshold_percent") else SIGNAL_THRESHOLD
 
 
 def _as_of(

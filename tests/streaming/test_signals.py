@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from server.domain.timeframes import Timeframe
+from server.market.hub.signals import SignalKind
 from server.market.records import ABSENT, BAR, BAR_CLOSED
 from server.store.bars import BarStore
 from server.store.market_log import MarketLog
@@ -56,7 +57,7 @@ class Futures:
         await self.output.publish([(str(self.market.last_id), entry.SerializeToString())])
 
     async def settled(self, hub, timeframe="1min", closed_only=False):
-        topic = hub.intake.signals(Timeframe.parse(timeframe), closed_only=closed_only)
+        topic = hub.intake.signals.get(SignalKind(Timeframe.parse(timeframe), closed_only))
         await topic.channel.reached((self.market.last_id,))
         await turn()
 

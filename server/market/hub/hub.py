@@ -10,6 +10,7 @@ from functools import partial
 from typing import Self
 
 from server.domain.errors import FieldViolation, InvalidArgument, StrikelineError, Unavailable
+from server.domain.futures import SIGNAL_THRESHOLD
 from server.domain.options.strike_range import ExplicitStrikes, StrikeRange
 from server.domain.timeframes import TIMEFRAMES, Timeframe
 from server.market.clock import Clock, SystemClock
@@ -24,6 +25,7 @@ from server.market.hub.options import DeliveryOptions, Subscriber
 from server.market.hub.position import EntryId
 from server.market.hub.quotes import Quote, quote_of, state_of
 from server.market.hub.registry import StreamCounts, StreamRecord, StreamRegistry
+from server.market.hub.signals import SignalKind
 from server.market.hub.tokens import TokenSealer
 from server.market.hub.topic import INSTRUMENTS, FollowingTopic, ItemOutcome, Refusal, Subscription, Topic
 from server.market.supervisor import Supervisor, TaskState
@@ -111,7 +113,7 @@ class Hub:
         variant = f"{timeframe} closed" if closed_only else timeframe
         return self._market_data(topic, bars.METHOD, instruments, options, subscriber, variant)
 
-    def subscribe_position_signals(
+    async def subscribe_position_signals(
         self,
         futures: Sequence[str],
         timeframe: Timeframe,
@@ -119,11 +121,18 @@ class Hub:
         subscriber: Subscriber,
         *,
         closed_only: bool = False,
+        threshold: float = SIGNAL_THRESHOLD,
     ) -> AsyncGenerator[bytes, None]:
-        """The signals of the futures' bars as they change, as StreamPositionSignalsResponse messages."""
-        topic = self.intake.signals(timeframe, closed_only=closed_only)
-        variant = f"{timeframe.name} closed" if closed_only else timeframe.name
-        return self._market_data(topic, signals.METHOD, futures, options, subscriber, variant)
+        """The signals of the futures' bars as they change, as StreamPositionSignalsResponse messages.
+
+        Moves must exceed the threshold, per cent. Raises ResourceExhausted when too many thresholds are followed.
+        """
+        kind = SignalKind(timeframe, closed_only, threshold + 0.0)  # of two zeros the positive one
+        with self.intake.signals.used(kind) as topic:
+            stream = self._market_data(topic, signals.METHOD, futures, options, subscriber, kind.variant)
+            async with contextlib.aclosing(stream) as envelopes:
+                async for envelope in envelopes:
+                    yield envelope
 
     def subscribe_depth(
         self, instruments: Sequence[str], options: DeliveryOptions, subscriber: Subscriber, *, analysis: bool = False

@@ -28,7 +28,8 @@ from server.market.hub.notices import Condition
 from server.market.hub.option_buckets import Pieces
 from server.market.hub.position import ORIGIN, EntryId, Position, replace
 from server.market.hub.readers import Reader, Source
-from server.market.hub.signals import SignalSources, SignalsTopic
+from server.market.hub.signal_topics import SignalTopics
+from server.market.hub.signals import SignalKind, SignalSources, SignalsTopic
 from server.market.hub.streams import Stream
 from server.market.hub.ticks import TicksTopic
 from server.market.records import BAR
@@ -102,7 +103,7 @@ class Intake:
         self._board = Board()
         self._bars: dict[tuple[str, bool], BarsTopic] = {}
         self._depths: dict[bool, DepthTopic] = {}
-        self._signals: dict[tuple[str, bool], SignalsTopic] = {}
+        self.signals = SignalTopics(self._signals_topic)
         self._bars_head: tuple[Position, int] = ((ORIGIN,) * len(logs.bars), 0)
         self._bars_clock = BarClock(self.watch.present)
 
@@ -224,25 +225,19 @@ class Intake:
             )
         return topic
 
-    def signals(self, timeframe: Timeframe, *, closed_only: bool) -> SignalsTopic:
-        """The topic of position signals of one timeframe, made at its first use."""
-        topic = self._signals.get((timeframe.name, closed_only))
-        if topic is None:
-            channel = self._channel(len(self._logs.bars))
-            position, market_time = self._bars_head
-            channel.append(position, market_time, None)
-            history = BarHistory(self._stores.bars, self._calendar_of)
-            sources = SignalSources(self._logs.bars, self._board, history, self.directory.instrument)
-            topic = self._signals[(timeframe.name, closed_only)] = SignalsTopic(
-                sources, channel, self._bar_series(timeframe, history), closed_only=closed_only
-            )
-        return topic
+    def _signals_topic(self, kind: SignalKind) -> SignalsTopic:
+        channel = self._channel(len(self._logs.bars))
+        position, market_time = self._bars_head
+        channel.append(position, market_time, None)
+        history = BarHistory(self._stores.bars, self._calendar_of)
+        sources = SignalSources(self._logs.bars, self._board, history, self.directory.instrument)
+        return SignalsTopic(sources, channel, self._bar_series(kind.timeframe, history), kind)
 
     def _bar_series(self, timeframe: Timeframe, history: BarHistory) -> BarSeries:
         return BarSeries(Folder(timeframe, self._calendar_of), history, self._bars_clock)
 
     def _topics_of_bars(self) -> list[BarsTopic | SignalsTopic]:
-        return [*self._bars.values(), *self._signals.values()]
+        return [*self._bars.values(), *self.signals.all()]
 
     def depths(self, *, analysis: bool) -> DepthTopic:
         """The topic of order books with or without analysis, made at its first use."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from server.domain.futures import PositionMove, position_move
+from server.domain.futures import SIGNAL_THRESHOLD, PositionMove, position_move
 from server.market.hub.bar_series import BarSeries
 from server.market.hub.folding import BarRow, Folder
 from server.market.records import ABSENT, PRICE_SCALE
@@ -47,11 +47,11 @@ class Tape:
         """Nobody wants the contract any more, or its bars begin anew."""
         self._ends.pop(instrument, None)
 
-    def move(self, row: BarRow) -> PositionMove:
-        """The bar against the one before it."""
+    def move(self, row: BarRow, threshold: float = SIGNAL_THRESHOLD) -> PositionMove:
+        """The bar against the one before it. Moves must exceed the threshold, per cent, to be a signal."""
         ends = self._ends.get(row.instrument, {})
         earlier = [start for start in ends if start < row.open_time]
-        return position_move(_end(row), ends[max(earlier)] if earlier else None)
+        return position_move(_end(row), ends[max(earlier)] if earlier else None, threshold)
 
 
 class SignalSeries:

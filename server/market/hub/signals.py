@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
+from server.domain.futures import SIGNAL_THRESHOLD
 from server.domain.instruments import Instrument
-from server.domain.timeframes import MINUTE_NS
+from server.domain.timeframes import MINUTE_NS, Timeframe
 from server.market.hub.bar_series import BarSeries, History, minutes_of, rows_of
 from server.market.hub.board import Board
 from server.market.hub.channel import Channel, Frame
@@ -49,16 +50,32 @@ class SignalSources:
     instrument: Callable[[int], Instrument | None]
 
 
+class SignalKind(NamedTuple):
+    """What distinguishes topics: bars of one length, all changes or closed ones, a threshold in per cent."""
+
+    timeframe: Timeframe
+    closed_only: bool = False
+    threshold: float = SIGNAL_THRESHOLD
+
+    @property
+    def variant(self) -> str:
+        """The kind as a part of a resume token. The usual threshold is not named."""
+        words = [self.timeframe.name, *(["closed"] if self.closed_only else [])]
+        if self.threshold != SIGNAL_THRESHOLD:
+            words.append(f"above {self.threshold!r}")
+        return " ".join(words)
+
+
 class SignalsTopic:
-    """Signals of one timeframe, all changes or those of closed bars only."""
+    """Signals of one kind; its threshold is that of `position_move`."""
 
     layout = EnvelopeLayout.of(futures_requests_pb2.StreamPositionSignalsResponse.DESCRIPTOR)
 
-    def __init__(self, sources: SignalSources, channel: Channel, series: BarSeries, *, closed_only: bool) -> None:
+    def __init__(self, sources: SignalSources, channel: Channel, series: BarSeries, kind: SignalKind) -> None:
         self.channel = channel
         self._sources = sources
-        self._closed_only = closed_only
-        self._series = SignalSeries(series, closed_only=closed_only)
+        self._kind = kind
+        self._series = SignalSeries(series, closed_only=kind.closed_only)
 
     def knows(self, run: str) -> bool:
         """The run's entries can be taken in."""
@@ -123,7 +140,7 @@ class SignalsTopic:
     async def _series_at(self, stream: Stream, place: EntryId, items: ItemSet) -> SignalSeries:
         """The contracts' bars as they were at a place of a slot, so that what follows can be told again."""
         bars = await self._series.bars.at(stream, place, items)
-        series, numbers = SignalSeries(bars, closed_only=self._closed_only), items.numbers.tolist()
+        series, numbers = SignalSeries(bars, closed_only=self._kind.closed_only), items.numbers.tolist()
         await self._read_earlier(series, numbers)
         for instrument in numbers:
             series.tape.adopt(self._series.tape, instrument, _start(series, instrument))
@@ -149,7 +166,9 @@ class SignalsTopic:
         instrument = self._sources.instrument(row.instrument)
         if instrument is None or instrument.expiry is None:
             raise ValueError(f"instrument {row.instrument} is no future")
-        return encode_signal(row, instrument.key, instrument.expiry.isoformat(), series.tape.move(row))
+        return encode_signal(
+            row, instrument.key, instrument.expiry.isoformat(), series.tape.move(row, self._kind.threshold)
+        )
 
     def _events(self, rows: list[BarRow]) -> Events | None:
         if not rows:

@@ -665,7 +665,8 @@ class ErrorReason(betterproto2.Enum):
 
     STREAM_LIMIT_EXCEEDED = 91
     """
-    The caller or its address has as many streams as allowed. {"of": "user", "limit": "10"}
+    The caller or its address has as many streams as allowed, or the server follows as many thresholds of position signals as it can.
+    {"of": "user", "limit": "10"}
     """
 
     SLOW_CONSUMER = 92
@@ -9075,6 +9076,12 @@ class StreamPositionSignalsRequest(betterproto2.Message):
     How the stream is delivered.
     """
 
+    threshold_percent: "float | None" = betterproto2.field(6, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    Per cent that both moves must exceed before they are a signal, 0 to 100. Absent: 0.1. A resume token belongs to one threshold. When
+    one server follows as many others than 0.1 as it can, ERROR_REASON_STREAM_LIMIT_EXCEEDED.
+    """
+
 
 default_message_pool.register_message("strikeline.v1", "StreamPositionSignalsRequest", StreamPositionSignalsRequest)
 
@@ -10247,7 +10254,7 @@ class FuturesServiceStub(betterproto2_grpclib.ServiceStub):
         Streams the position signals of an underlying's futures as their bars change and close.
 
         The snapshot is the newest bar of each contract. Each update is the whole signal of a bar, as of StreamBars; a late tick that
-        changes a bar also changes the signal of the one after it. Moves of at most 0.1 % are neutral. A slow client gets the latest state
+        changes a bar also changes the signal of the one after it. Moves of at most the threshold are neutral. A slow client gets the latest state
         of each bar (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected.
         """
 

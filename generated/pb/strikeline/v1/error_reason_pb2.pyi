@@ -93,7 +93,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 90
     """The quota of the method's rate class is used up; RetryInfo says when. {"rate_class": "GENERAL", "limit": "100"}"""
     ERROR_REASON_STREAM_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 91
-    """The caller or its address has as many streams as allowed. {"of": "user", "limit": "10"}"""
+    """The caller or its address has as many streams as allowed, or the server follows as many thresholds of position signals as it can.
+    {"of": "user", "limit": "10"}
+    """
     ERROR_REASON_SLOW_CONSUMER: _ErrorReason.ValueType  # 92
     """The stream ended since the client read too slowly and had asked for no conflation. {"waiting_events": "20000"}"""
     ERROR_REASON_BODY_TOO_LARGE: _ErrorReason.ValueType  # 93
@@ -203,7 +205,9 @@ ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 80
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 90
 """The quota of the method's rate class is used up; RetryInfo says when. {"rate_class": "GENERAL", "limit": "100"}"""
 ERROR_REASON_STREAM_LIMIT_EXCEEDED: ErrorReason.ValueType  # 91
-"""The caller or its address has as many streams as allowed. {"of": "user", "limit": "10"}"""
+"""The caller or its address has as many streams as allowed, or the server follows as many thresholds of position signals as it can.
+{"of": "user", "limit": "10"}
+"""
 ERROR_REASON_SLOW_CONSUMER: ErrorReason.ValueType  # 92
 """The stream ended since the client read too slowly and had asked for no conflation. {"waiting_events": "20000"}"""
 ERROR_REASON_BODY_TOO_LARGE: ErrorReason.ValueType  # 93

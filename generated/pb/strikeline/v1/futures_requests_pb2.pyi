@@ -230,12 +230,17 @@ class StreamPositionSignalsRequest(_message.Message):
     TIMEFRAME_FIELD_NUMBER: _builtins.int
     CLOSED_ONLY_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    THRESHOLD_PERCENT_FIELD_NUMBER: _builtins.int
     underlying: _builtins.str
     """Name of the underlying, such as "NIFTY" or "RELIANCE"."""
     timeframe: _builtins.str
     """Length of the bars, as for ListBars. Empty: 1min."""
     closed_only: _builtins.bool
     """Signals of bars that have closed, and no others."""
+    threshold_percent: _builtins.float
+    """Per cent that both moves must exceed before they are a signal, 0 to 100. Absent: 0.1. A resume token belongs to one threshold. When
+    one server follows as many others than 0.1 as it can, ERROR_REASON_STREAM_LIMIT_EXCEEDED.
+    """
     @_builtins.property
     def instruments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Keys or aliases of up to 20 of its futures, none twice. Empty: those in force now; a resume token of such a stream ends with the
@@ -254,12 +259,15 @@ class StreamPositionSignalsRequest(_message.Message):
         timeframe: _builtins.str = ...,
         closed_only: _builtins.bool = ...,
         options: _stream_pb2.StreamOptions | None = ...,
+        threshold_percent: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold_percent", b"_threshold_percent", "options", b"options", "threshold_percent", b"threshold_percent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_only", b"closed_only", "instruments", b"instruments", "options", b"options", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold_percent", b"_threshold_percent", "closed_only", b"closed_only", "instruments", b"instruments", "options", b"options", "threshold_percent", b"threshold_percent", "timeframe", b"timeframe", "underlying", b"underlying"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__threshold_percent: _TypeAlias = _typing.Literal["threshold_percent"]  # noqa: Y015
+    _WhichOneofArgType__threshold_percent: _TypeAlias = _typing.Literal["_threshold_percent", b"_threshold_percent"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold_percent) -> _WhichOneofReturnType__threshold_percent | None: ...
 
 Global___StreamPositionSignalsRequest: _TypeAlias = StreamPositionSignalsRequest  # noqa: Y015
 

@@ -108,7 +108,7 @@ class FuturesServiceServicer:
         """Streams the position signals of an underlying's futures as their bars change and close.
 
         The snapshot is the newest bar of each contract. Each update is the whole signal of a bar, as of StreamBars; a late tick that
-        changes a bar also changes the signal of the one after it. Moves of at most 0.1 % are neutral. A slow client gets the latest state
+        changes a bar also changes the signal of the one after it. Moves of at most the threshold are neutral. A slow client gets the latest state
         of each bar (SLOW_CONSUMER_CONFLATE) unless it asks to be disconnected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
