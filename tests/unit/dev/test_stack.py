@@ -17,11 +17,18 @@ INSTANCE = "selftest"
 
 
 @pytest.fixture(scope="module")
-def home():
+def instance():
     stack = Stack(instance=INSTANCE)
     yield stack
     stack.stop(force=True)
     shutil.rmtree(stack.home, ignore_errors=True)
+
+
+@pytest.fixture
+def home(instance):
+    """The instance, which no test leaves running for the next."""
+    yield instance
+    instance.stop()
 
 
 def answers(urls: StackUrls) -> bool:
