@@ -108,7 +108,8 @@ GROUP BY 1, 2
 SELECT contract.instrument_id, piece.*
 FROM instruments contract
 CROSS JOIN LATERAL (
-    SELECT * FROM expiry_metrics_series metrics
+    SELECT open_time, spot, forward, forward_source, forward_strike, rate, dividend_yield, years
+    FROM expiry_metrics_series metrics
     WHERE metrics.resolution = $1 AND metrics.underlying = contract.underlying AND metrics.expiry = contract.expiry
       AND metrics.open_time >= $7 AND metrics.open_time < $8
     OFFSET 0

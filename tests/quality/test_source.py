@@ -15,7 +15,6 @@ SQL_HOMES = ("server/store/", "server/dev/instance.py")
 # The pytest plugin for teams that test against the contract.
 PUBLISHED = "server/contract/testing/"
 CALLED_ELSEWHERE = {
-    "breaker_state": "by tests of outages",
     "emit": "by the logging module",
     "net_greeks": "the sums of StrategyService's Greeks, whose RPCs come later",
     "remove_namespace": "by tests and benchmarks, which clean up behind themselves",
