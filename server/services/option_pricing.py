@@ -12,7 +12,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from server.domain.calendar import exchange_date
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.options.calculation import Answers, Market, answer
 from server.domain.options.conventions import Convention
@@ -139,7 +138,7 @@ class OptionPricing:
 
 def _years(convention: Convention, instant: int, expiry: date) -> float:
     if convention is Convention.NSE:
-        return calendar_years(exchange_date(instant), expiry)
+        return calendar_years(instant, expiry)
     return years_to_expiry(instant, expiry)
 
 

@@ -38,12 +38,15 @@ class SiteChain:
         return sorted({_expiry(row) for row in self.records["data"]})
 
     def quotes(self) -> Columns:
-        """Every option: call, strike, years (calendar days / 365), spot, price, site_iv (fraction, 0: none)."""
+        """Every option: call, strike, years, spot, price, site_iv (fraction, 0: none).
+
+        Years are calendar days, on expiry day one, over 365.
+        """
         rows = [
             (
                 side == "CE",
                 _number(row["strikePrice"]),
-                max((_expiry(row) - self.day).days, 0) / 365.0,
+                max((_expiry(row) - self.day).days, 1) / 365.0,
                 _number(row[side].get("underlyingValue") or self.records.get("underlyingValue")),
                 _number(row[side].get("lastPrice")),
                 _number(row[side].get("impliedVolatility")) / 100.0,
@@ -54,6 +57,11 @@ class SiteChain:
         columns = np.array(rows, dtype=np.float64).T
         names = ("call", "strike", "years", "spot", "price", "site_iv")
         return dict(zip(names, (columns[0] > 0.0, *columns[1:]), strict=True))
+
+    def expiring(self) -> Columns:
+        """`quotes` of the options that expire on the chain's own day."""
+        chosen = np.array([_expiry(row) == self.day for row in self.records["data"] for _ in _sides(row)])
+        return {name: column[chosen] for name, column in self.quotes().items()}
 
     def nearest_expiry(self) -> Columns:
         """The nearest expiry by strike: strike, call_oi, put_oi, call_volume, put_volume (contracts)."""

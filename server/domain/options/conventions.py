@@ -14,7 +14,7 @@ class Convention(StrEnum):
 
     `SPOT`: Black-76 on the forward, Greeks with respect to the spot. `FORWARD`: the same, Greeks with respect to the
     forward. `NSE`: the exchange's website: Black-Scholes on the spot, rate 10 %, no dividends, whole calendar days to
-    the expiry date over 365 (see `time_to_expiry.calendar_years`).
+    the expiry date, at least one, over 365 (see `time_to_expiry.calendar_years`).
     """
 
     SPOT = "SPOT"

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from server.domain.calendar import EXCHANGE_ZONE, NANOSECONDS, MarketCalendar, to_nanoseconds
+from server.domain.calendar import EXCHANGE_ZONE, NANOSECONDS, MarketCalendar, exchange_date, to_nanoseconds
 from server.domain.expiries import EXPIRY_TIME
 from server.domain.options.arrays import FloatArray
 
@@ -46,9 +46,14 @@ def days_to_expiry(day: date, expiry: date) -> int:
     return (expiry - day).days
 
 
-def calendar_years(day: date, expiry: date) -> float:
-    """Whole calendar days to the expiry date over 365, 0 at and after it: how the exchange's website counts."""
-    return max(days_to_expiry(day, expiry), 0) / DAYS_A_YEAR
+def calendar_years(instant_ns: int, expiry: date) -> float:
+    """How the exchange's website counts: whole calendar days to the expiry date over 365, on that date itself one.
+
+    0 once the expiry is over, a second after 15:30:00.
+    """
+    if instant_ns // NANOSECONDS > expiry_instant(expiry) // NANOSECONDS:
+        return 0.0
+    return max(days_to_expiry(exchange_date(instant_ns), expiry), 1) / DAYS_A_YEAR
 
 
 def trading_days_to_expiry(calendar: MarketCalendar, day: date, expiry: date) -> int:

@@ -103,6 +103,19 @@ async def test_the_exchanges_convention_is_black_scholes_at_ten_per_cent() -> No
 
 
 @pytest.mark.parametrize(
+    ("seconds", "years", "reason"),
+    [(0, 1 / 365, pb.GREEKS_REFUSAL_UNSPECIFIED), (1, 0.0, pb.GREEKS_REFUSAL_TIME_OVER)],
+)
+async def test_the_exchange_counts_one_day_on_expiry_day_until_it_is_over(seconds, years, reason) -> None:
+    closing = to_nanoseconds(datetime(2026, 12, 29, 10, 0, seconds, tzinfo=UTC))
+    market, asked = Market(closing), pb.GreeksInput(instrument=KEY, spot=24_200.0, price=50.0)
+
+    (result,) = (await ask(asked, chains=(), convention=pb.GREEKS_CONVENTION_NSE, market=market)).results
+
+    assert (result.basis.years_to_expiry, result.reason) == (years, reason)
+
+
+@pytest.mark.parametrize(
     ("asked", "reason"),
     [
         (explicit(price=0.0), pb.GREEKS_REFUSAL_PRICE_NOT_ABOVE_INTRINSIC),

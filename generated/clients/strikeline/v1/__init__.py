@@ -477,7 +477,7 @@ class DayCount(betterproto2.Enum):
 
     CALENDAR_365 = 2
     """
-    Whole calendar days until the expiry date, over 365.
+    Whole calendar days until the expiry date, on that date itself one, over 365.
     """
 
     @classmethod
@@ -1071,8 +1071,8 @@ class GreeksConvention(betterproto2.Enum):
 
     NSE = 3
     """
-    The National Stock Exchange's website: Black-Scholes on the spot, rate 10 %, no dividends, whole calendar days to the expiry date
-    over 365. `rate` and `dividend_yield` of an input are not used.
+    The National Stock Exchange's website: Black-Scholes on the spot, rate 10 %, no dividends, whole calendar days to the expiry date,
+    on that date itself one, over 365. `rate` and `dividend_yield` of an input are not used.
     """
 
     @classmethod

@@ -79,7 +79,7 @@ class _DayCountEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DayCount.Val
     DAY_COUNT_ACT_365: _DayCount.ValueType  # 1
     """Seconds until 15:30:00 exchange time of the expiry date, over 365 days of seconds."""
     DAY_COUNT_CALENDAR_365: _DayCount.ValueType  # 2
-    """Whole calendar days until the expiry date, over 365."""
+    """Whole calendar days until the expiry date, on that date itself one, over 365."""
 
 class DayCount(_DayCount, metaclass=_DayCountEnumTypeWrapper):
     """How time to expiry is counted."""
@@ -89,7 +89,7 @@ DAY_COUNT_UNSPECIFIED: DayCount.ValueType  # 0
 DAY_COUNT_ACT_365: DayCount.ValueType  # 1
 """Seconds until 15:30:00 exchange time of the expiry date, over 365 days of seconds."""
 DAY_COUNT_CALENDAR_365: DayCount.ValueType  # 2
-"""Whole calendar days until the expiry date, over 365."""
+"""Whole calendar days until the expiry date, on that date itself one, over 365."""
 Global___DayCount: _TypeAlias = DayCount  # noqa: Y015
 
 class _ForwardSource:

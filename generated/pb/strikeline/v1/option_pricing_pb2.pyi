@@ -34,8 +34,8 @@ class _GreeksConventionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Gree
     GREEKS_CONVENTION_FORWARD: _GreeksConvention.ValueType  # 2
     """Black-76 on the forward; Greeks with respect to the forward."""
     GREEKS_CONVENTION_NSE: _GreeksConvention.ValueType  # 3
-    """The National Stock Exchange's website: Black-Scholes on the spot, rate 10 %, no dividends, whole calendar days to the expiry date
-    over 365. `rate` and `dividend_yield` of an input are not used.
+    """The National Stock Exchange's website: Black-Scholes on the spot, rate 10 %, no dividends, whole calendar days to the expiry date,
+    on that date itself one, over 365. `rate` and `dividend_yield` of an input are not used.
     """
 
 class GreeksConvention(_GreeksConvention, metaclass=_GreeksConventionEnumTypeWrapper):
@@ -48,8 +48,8 @@ GREEKS_CONVENTION_SPOT: GreeksConvention.ValueType  # 1
 GREEKS_CONVENTION_FORWARD: GreeksConvention.ValueType  # 2
 """Black-76 on the forward; Greeks with respect to the forward."""
 GREEKS_CONVENTION_NSE: GreeksConvention.ValueType  # 3
-"""The National Stock Exchange's website: Black-Scholes on the spot, rate 10 %, no dividends, whole calendar days to the expiry date
-over 365. `rate` and `dividend_yield` of an input are not used.
+"""The National Stock Exchange's website: Black-Scholes on the spot, rate 10 %, no dividends, whole calendar days to the expiry date,
+on that date itself one, over 365. `rate` and `dividend_yield` of an input are not used.
 """
 Global___GreeksConvention: _TypeAlias = GreeksConvention  # noqa: Y015
 

@@ -12,7 +12,7 @@ from server.domain.options.calculation import Market, answer
 from server.domain.options.conventions import Convention
 from server.domain.options.max_pain import max_pain
 from server.domain.options.put_call_ratio import put_call_ratio
-from tests.support.nse import SiteChain, chain_files, chain_of, read_chains
+from tests.support.nse import Columns, SiteChain, chain_files, chain_of, read_chains
 
 INDICES = {"NIFTY", "BANKNIFTY"}
 """Their files of July 2025 carry last prices older than the spot."""
@@ -25,14 +25,18 @@ def chains(shared_data: Path) -> list[SiteChain]:
 
 def median_difference(chain: SiteChain, shift: float = 0.0) -> float:
     """Median |ours − the site's| in volatility points, within 5 % of spot."""
-    quotes = chain.quotes()
+    return float(np.median(differences(chain.quotes(), shift)))
+
+
+def differences(quotes: Columns, shift: float = 0.0) -> np.ndarray:
+    """|ours − the site's| of the options within 5 % of spot of which both have one."""
     spot = quotes["spot"] + shift
     known = Market.unknown(len(quotes["strike"]))
     market = replace(known, spot=spot, years=quotes["years"], price=quotes["price"])
     found = answer(Convention.NSE, quotes["call"], quotes["strike"], market, known)
     compared = (np.abs(quotes["strike"] / quotes["spot"] - 1.0) <= 0.05) & (quotes["site_iv"] > 0.0)
-    compared &= quotes["years"] > 0.0
-    return float(np.nanmedian(np.abs(found.volatility - quotes["site_iv"])[compared]) * 100.0)
+    compared &= np.isfinite(found.volatility)
+    return np.abs(found.volatility - quotes["site_iv"])[compared] * 100.0
 
 
 def is_stale(chain: SiteChain) -> bool:
@@ -60,6 +64,21 @@ def test_volatilities_of_stale_index_files_agree_after_a_shift_of_the_spot(
                 f"{medians[best]:.3f} at a spot shifted by {shifts[best]:+.0f}"
             )
         assert medians[best] <= median_difference(chain)
+
+
+@pytest.mark.parametrize(
+    ("day", "shift", "count", "median"), [("2022-03-24", 0.0, 48, 0.0028), ("2025-07-17", -1.25, 70, 0.004)]
+)
+def test_on_expiry_day_volatilities_are_the_exchanges_with_one_day_left(
+    chains: list[SiteChain], day: str, shift: float, count: int, median: float
+) -> None:
+    """That of 2025 is one of the files with last prices older than the spot."""
+    chain = next(chain for chain in chains if (chain.symbol, chain.day.isoformat()) == ("NIFTY", day))
+
+    found = differences(chain.expiring(), shift)
+
+    assert len(found) >= count
+    assert float(np.median(found)) <= median
 
 
 @pytest.mark.parametrize("side", ["call", "put"])

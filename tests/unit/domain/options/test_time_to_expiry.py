@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 import pytest
 
-from server.domain.calendar import DatedRow, MarketCalendar, WeekdayHours, to_nanoseconds
+from server.domain.calendar import EXCHANGE_ZONE, DatedRow, MarketCalendar, WeekdayHours, to_nanoseconds
 from server.domain.options.time_to_expiry import (
     calendar_years,
     days_to_expiry,
@@ -66,10 +66,16 @@ def test_many_expiries_are_counted_like_one() -> None:
     assert found.tolist() == [years_to_expiry(now, expiry) for expiry in expiries]
 
 
-def test_the_exchanges_site_counts_whole_calendar_days() -> None:
-    assert calendar_years(date(2025, 7, 17), date(2025, 7, 31)) == 14 / 365
-    assert calendar_years(date(2025, 7, 31), date(2025, 7, 31)) == 0.0
-    assert calendar_years(date(2025, 8, 1), date(2025, 7, 31)) == 0.0
+def test_the_exchanges_site_counts_whole_calendar_days_and_at_least_one() -> None:
+    def at(text: str) -> int:
+        return to_nanoseconds(datetime.fromisoformat(text).replace(tzinfo=EXCHANGE_ZONE))
+
+    assert calendar_years(at("2025-07-17T15:30:00"), date(2025, 7, 31)) == 14 / 365
+    assert calendar_years(at("2025-07-30T09:15:00"), date(2025, 7, 31)) == 1 / 365
+    assert calendar_years(at("2025-07-31T09:15:00"), date(2025, 7, 31)) == 1 / 365
+    assert calendar_years(at("2025-07-31T15:30:00"), date(2025, 7, 31)) == 1 / 365
+    assert calendar_years(at("2025-07-31T15:30:01"), date(2025, 7, 31)) == 0.0
+    assert calendar_years(at("2025-08-01T09:15:00"), date(2025, 7, 31)) == 0.0
 
 
 def test_days_are_calendar_days_and_negative_after_expiry() -> None:
