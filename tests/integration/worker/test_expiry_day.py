@@ -127,6 +127,7 @@ async def test_no_figure_of_the_day_explodes(replayed, worker_db: Database, day)
     assert all(0.0 < row["volatility"] <= HIGHEST_VOLATILITY for row in valued)
     assert all(abs(row["delta"]) <= 1.001 for row in valued if row["delta"] is not None)
     assert all(row["gamma"] >= 0.0 for row in valued if row["gamma"] is not None)
+    assert all(row[name] is not None for row in valued for name in ("theta", "charm", "colour"))
     last_minute = datetime(2019, 7, 25, 9, 59, tzinfo=UTC)
     assert max(row["open_time"] for row in figures) == last_minute
     last = [row for row in figures if row["open_time"] == last_minute]
