@@ -63,7 +63,10 @@ class FeedWatch:
 
     @property
     def market_time(self) -> int:
-        """Market time of the latest run that lives, else of the latest; nanoseconds, 0 before the first tick."""
+        """Market time of the latest run that lives, else of the latest; nanoseconds, 0 before the first tick.
+
+        A run that has told no time (it may bring only bars) counts from its first time on.
+        """
         run = self._present
         return run.market_time if run else 0
 
@@ -113,9 +116,12 @@ class FeedWatch:
         run = self._runs.get(entry.run)
         if run is None or entry.kind == log_pb2.LOG_ENTRY_KIND_RUN_STARTED:
             run = self._start(entry)
+        if entry.market_time and not run.market_time:
+            self._forget(run)
         run.market_time = max(run.market_time, entry.market_time)
         run.heard = self._clock.monotonic() - self._age(entry)
-        run.ended = run.ended or entry.kind == log_pb2.LOG_ENTRY_KIND_RUN_ENDED
+        if entry.kind == log_pb2.LOG_ENTRY_KIND_RUN_ENDED:
+            self._end(run)
         self._locate(run)
 
     def away(self, reader: str) -> None:
@@ -145,10 +151,25 @@ class FeedWatch:
         return _CONDITIONS[state]
 
     def _start(self, entry: log_pb2.LogEntry) -> _Run:
-        for name in [name for name, run in self._runs.items() if run.ended or run.source == entry.source]:
-            del self._runs[name]
-        run = self._runs[entry.run] = _Run(entry.run, entry.source, entry.market_time, self._clock.monotonic())
+        """What came before stays until the run tells a time, but for earlier runs that never told one."""
+        self._runs.pop(entry.run, None)
+        for name, known in list(self._runs.items()):
+            if not known.market_time and (known.ended or known.source == entry.source):
+                del self._runs[name]
+        run = self._runs[entry.run] = _Run(entry.run, entry.source, 0, self._clock.monotonic())
         return run
+
+    def _forget(self, begun: _Run) -> None:
+        """What ended, or what the source has begun anew, is of the past when a run tells its first time."""
+        for name, run in list(self._runs.items()):
+            if run is not begun and (run.ended or run.source == begun.source):
+                del self._runs[name]
+
+    def _end(self, run: _Run) -> None:
+        """The source's earlier runs are over too: one that died has no end mark."""
+        names = list(self._runs)
+        for name in names[: names.index(run.name) + 1]:
+            self._runs[name].ended = self._runs[name].ended or self._runs[name].source == run.source
 
     def _age(self, entry: log_pb2.LogEntry) -> float:
         """Seconds since it was appended: a backlog that is read at start is no sign of life."""
@@ -160,5 +181,6 @@ class FeedWatch:
         """Settles what each call asks for: whether the run is within a session, and which run is the present one."""
         run.inside = self._calendar.session_at(run.market_time) is not None
         runs = list(self._runs.values())
-        living = [other for other in runs if not other.ended]
-        self._present = next(reversed(living or runs), None)
+        timed = [other for other in runs if other.market_time]
+        living = [other for other in timed if not other.ended]
+        self._present = next(reversed(living or timed or runs), None)

@@ -109,6 +109,48 @@ def test_new_run_of_a_source_replaces_the_one_before(watched):
     assert watched.watch.market_time == NOON - 10**9
 
 
+def test_run_without_a_time_leaves_the_market_to_the_one_that_has_told_it(watched):
+    watched.hear("ticks", TICKS, NOON, source="replay")
+    watched.hear("ticks", ENDED, NOON, source="replay")
+    watched.hear("bars", STARTED, source="replay")
+    watched.hear("bars", TICKS, source="replay")
+    during = (watched.watch.market_time, watched.watch.state, watched.watch.present("bars"))
+    watched.hear("bars", ENDED, source="replay")
+
+    assert during == (NOON, FeedState.ENDED, "ticks")
+    assert (watched.watch.market_time, watched.watch.state, watched.watch.present("bars")) == (
+        NOON, FeedState.ENDED, "ticks",
+    )  # fmt: skip
+
+
+def test_runs_without_a_time_do_not_displace_a_feed_that_lives(watched):
+    watched.hear("live", TICKS, NOON, source="synthetic")
+    watched.hear("bars", STARTED, source="replay")
+    watched.hear("bars", ENDED, source="replay")
+    watched.hear("more", STARTED, source="replay")
+
+    assert (watched.watch.market_time, watched.watch.state, watched.told) == (NOON, FeedState.LIVE, [LIVE])
+
+
+def test_first_time_of_a_run_makes_it_the_market(watched):
+    watched.hear("old", TICKS, NOON, source="replay")
+    watched.hear("old", ENDED, NOON, source="replay")
+    watched.hear("new", STARTED, source="ticker")
+    watched.hear("new", TICKS, NOON - 10**9, source="ticker")
+
+    assert (watched.watch.market_time, watched.watch.source, watched.watch.state) == (
+        NOON - 10**9, "ticker", FeedState.LIVE,
+    )  # fmt: skip
+
+
+def test_dead_run_is_over_with_its_sources_next_one_though_that_told_no_time(watched):
+    watched.hear("dead", TICKS, NOON, source="replay")
+    watched.hear("bars", STARTED, source="replay")
+    watched.hear("bars", ENDED, source="replay")
+
+    assert (watched.watch.market_time, watched.watch.state, watched.told) == (NOON, FeedState.ENDED, [LIVE, CLOSED])
+
+
 def test_market_time_of_a_run_never_goes_back(watched):
     watched.hear("one", TICKS, NOON)
     watched.hear("one", TICKS, NOON - 10**9)
@@ -142,3 +184,13 @@ def test_restored_run_is_the_market(watched):
     watched.watch.restore(runs)
 
     assert (watched.watch.market_time, watched.watch.state) == (NOON, FeedState.LIVE)
+
+
+def test_restored_run_without_a_time_is_not_the_market(watched):
+    runs = Runs()
+    runs.advance("ticks", "replay", NOON)
+    runs.end("ticks")
+    runs.start("bars", "replay")
+    watched.watch.restore(runs)
+
+    assert (watched.watch.market_time, watched.watch.state) == (NOON, FeedState.ENDED)
