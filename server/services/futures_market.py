@@ -85,8 +85,9 @@ class Spot:
 class FuturesView:
     """An underlying's contracts in force at `as_of` (nanoseconds), nearest first, at least one.
 
-    `spot` is None unless it was seen on the day of the newest future's price. `stale`: the figures are not the present
-    market's; of history, they are of an earlier day.
+    `spot` is None unless it was seen on the day of the newest future's price. `stale`: of the present, the near
+    contract's figures are not of a feed that lives; of a time that was asked for, the newest price is of an earlier
+    day.
     """
 
     underlying: str
@@ -179,9 +180,9 @@ class FuturesMarket:
         if not seen:
             raise FailedPrecondition("no tick has come and no bar is stored", reason="MARKET_TIME_UNKNOWN")
         as_of = max(item.time for item in seen.values())
-        return self._view_of_bars(
-            name, as_of, _in_force(contracts, as_of), underlying, {**await self._stored(underlying, as_of), **seen}
-        )
+        known = {**await self._stored(underlying, as_of), **seen}
+        view = self._view_of_bars(name, as_of, _in_force(contracts, as_of), underlying, known)
+        return replace(view, stale=True)
 
     def _view_of_bars(
         self,

@@ -180,7 +180,7 @@ async def test_without_a_feed_the_newest_bar_says_what_time_it_is(api, worker_db
 
     found = await ask(api, "GetRolloverMetrics", pb.GetRolloverMetricsRequest(underlying="RELIANCE"))
 
-    assert (found.as_of, found.rollover_percent) == (at("2025-11-21T15:30:00"), 40.0)
+    assert (found.as_of, found.rollover_percent, found.stale) == (at("2025-11-21T15:30:00"), 40.0, True)
 
 
 async def test_without_a_feed_and_bars_nobody_knows_what_time_it_is(api, futures):

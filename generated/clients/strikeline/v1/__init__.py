@@ -7879,8 +7879,8 @@ class RolloverMetrics(betterproto2.Message):
 
     stale: "bool" = betterproto2.field(3, betterproto2.TYPE_BOOL)
     """
-    The figures are older than `as_of` seems to say: the session is over or the feed is silent; of history, the newest price is of
-    an earlier day.
+    The figures are older than `as_of` seems to say: no feed lives, the session is over or the feed is silent; for a time that the
+    request names, the newest price is of an earlier day.
     """
 
     pressure_days: "int" = betterproto2.field(4, betterproto2.TYPE_INT32)

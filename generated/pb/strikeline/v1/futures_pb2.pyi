@@ -510,8 +510,8 @@ class RolloverMetrics(_message.Message):
     underlying: _builtins.str
     """Canonical name of the underlying."""
     stale: _builtins.bool
-    """The figures are older than `as_of` seems to say: the session is over or the feed is silent; of history, the newest price is of
-    an earlier day.
+    """The figures are older than `as_of` seems to say: no feed lives, the session is over or the feed is silent; for a time that the
+    request names, the newest price is of an earlier day.
     """
     pressure_days: _builtins.int
     """The limit of the pressure in calendar days."""
