@@ -36,7 +36,7 @@ from server.rpc.tokens import TokenVerifier
 from server.rpc.validation import RequestValidator
 from server.services import component_sources as sources
 from server.services.account_service import AccountService
-from server.services.components import ComponentBoard
+from server.services.components import ComponentBoard, Source
 from server.services.exits import Exits
 from server.services.feed_operations import Backfills, FeedSubscriptions
 from server.services.futures_market import FuturesMarket
@@ -238,29 +238,35 @@ async def _system_service(
         edition=component_pb2.DatabaseEdition.Value(f"DATABASE_EDITION_{edition.name}"),
         started_at=started_at,
     )
-    board = ComponentBoard(
-        {
-            "database": sources.database_source(core.database),
-            "redis": sources.redis_source(core.redis),
-            "feed": sources.feed_source(hub),
-            f"api/{core.instance}": sources.api_source(core.instance, hub, wrapping.streams),
-            "worker": sources.worker_source(LeaseStore(core.database)),
-            "dead-letters": sources.dead_letters_source(
-                DeadLetterStore(core.redis, core.settings.namespace, core.settings.dead_letters_max)
-            ),
-        }
-    )
+    presence = PresenceStore(core.redis, core.settings.namespace)
+    api = sources.api_source(core.instance, hub, wrapping.streams, started_at)
+    board = _component_board(core, hub, presence, {f"api/{core.instance}": api})
+    core.supervisor.start("components", board.run)
     parts = SystemParts(
         contract=load_contract(),
         catalogue=load_catalogue(),
         feed=LiveMarket(hub),
-        living=sources.Roles(PresenceStore(core.redis, core.settings.namespace), "api"),
+        living=sources.Roles(presence, "api"),
         board=board,
         streams=wrapping.streams,
         tickets=sessions,
         quotas=wrapping.gates.quotas,
     )
     return SystemService(facts, parts)
+
+
+def _component_board(core: Core, hub: Hub, presence: PresenceStore, own: Mapping[str, Source]) -> ComponentBoard:
+    letters = DeadLetterStore(core.redis, core.settings.namespace, core.settings.dead_letters_max)
+    return ComponentBoard(
+        {
+            "database": sources.database_source(core.database),
+            "redis": sources.redis_source(core.redis),
+            "feed": sources.feed_source(hub),
+            **own,
+            "worker": sources.worker_source(LeaseStore(core.database), presence),
+            "dead-letters": sources.dead_letters_source(letters),
+        }
+    )
 
 
 def _measure_hub(registry: CollectorRegistry, hub: Hub) -> None:

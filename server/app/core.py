@@ -87,11 +87,12 @@ def _measure(core: Core) -> None:
 async def _present(core: Core, role: str) -> AsyncIterator[None]:
     """Says while the block runs that this process is alive."""
     presence, clock = PresenceStore(core.redis, core.settings.namespace), SystemClock()
+    started_at = clock.wall()
 
     async def announce() -> None:
         while True:
             try:
-                await presence.announce(role, core.instance)
+                await presence.announce(role, core.instance, started_at)
             except StrikelineError as error:
                 # Health says that Redis is away; here it only means that nobody hears of this process.
                 log.debug("not announced: %s", error)

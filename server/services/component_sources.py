@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Protocol
 
+from server.domain.calendar import to_nanoseconds
 from server.domain.errors import Unavailable
 from server.market.hub.feed import FeedState
 from server.market.hub.hub import Hub
 from server.services.components import DEGRADED, DOWN, HEALTHY, Reading, Source
 from server.store.database import Database
-from server.store.dead_letters import DeadLetterStore
-from server.store.presence import LivingProcess, PresenceStore
+from server.store.dead_letters import DeadLetter
+from server.store.presence import LivingProcess
 from server.store.redis import RedisClient
-from server.store.worker_state import LeaseStore
+from server.store.worker_state import SlotHolder
 
 _FRESH_NS = 300 * 10**9
 _FEED_DETAIL = MappingProxyType(
@@ -85,42 +86,87 @@ def feed_source(hub: Hub) -> Source:
     return read
 
 
-def api_source(name: str, hub: Hub, streams: StreamCount) -> Source:
-    """This process: its streams and the hub's tasks."""
+def api_source(name: str, hub: Hub, streams: StreamCount, started_at: int) -> Source:
+    """This process since `started_at` (nanoseconds): its streams and the hub's tasks."""
 
     async def read() -> Sequence[Reading]:
         counts = hub.counts()
         failed = [task.name for task in hub.tasks() if not task.running]
         detail = f"tasks that do not run: {', '.join(failed)}" if failed else ""
         shown = {"streams": streams.count, "subscriptions": counts.open, "envelopes_sent": counts.sent}
-        return (Reading(f"api/{name}", DEGRADED if failed else HEALTHY, detail, shown),)
+        state, since = (DEGRADED, None) if failed else (HEALTHY, started_at)
+        return (Reading(f"api/{name}", state, detail, shown, since),)
 
     return read
 
 
-def worker_source(leases: LeaseStore) -> Source:
-    """The worker's slots: down when nobody holds one any more."""
+class SlotLeases(Protocol):
+    """Who holds the worker's slots."""
+
+    async def holders(self) -> Sequence[SlotHolder]:
+        """The holders of all slots, former ones too."""
+        ...
+
+
+class Presence(Protocol):
+    """The processes that say that they are alive."""
+
+    async def living(self) -> Sequence[LivingProcess]:
+        """Those alive. Raises Unavailable."""
+        ...
+
+
+def worker_source(leases: SlotLeases, presence: Presence) -> Source:
+    """The worker's slots: down when nobody holds one any more, since the lease ran out."""
 
     async def read() -> Sequence[Reading]:
-        return [
-            Reading(f"worker/{holder.slot}", DOWN, "no worker holds the slot", {"fence": holder.fence})
-            if holder.expired
-            else Reading(f"worker/{holder.slot}", HEALTHY, "", {"fence": holder.fence})
-            for holder in await leases.holders()
-        ]
+        holders, started = await leases.holders(), await _starts(presence, "worker")
+        return [_of_holder(holder, started.get(holder.owner)) for holder in holders]
 
     return read
 
 
-def dead_letters_source(letters: DeadLetterStore) -> Source:
-    """Messages that could not be read: degraded while new ones come."""
+def _of_holder(holder: SlotHolder, started: int | None) -> Reading:
+    name, counts = f"worker/{holder.slot}", {"fence": holder.fence}
+    if holder.expired:
+        return Reading(name, DOWN, "no worker holds the slot", counts, to_nanoseconds(holder.expires_at))
+    return Reading(name, HEALTHY, "", counts, started)
+
+
+async def _starts(presence: Presence, role: str) -> dict[str, int]:
+    """When the role's processes began, nanoseconds by instance; of nobody while Redis is away."""
+    try:
+        living = await presence.living()
+    except Unavailable:
+        return {}
+    return {item.instance: round(item.started_at * 1e9) for item in living if item.role == role and item.started_at}
+
+
+class Letters(Protocol):
+    """Messages that could not be read."""
+
+    async def count(self) -> int:
+        """How many are kept."""
+        ...
+
+    async def newest(self, count: int) -> Sequence[DeadLetter]:
+        """At most `count` of them, the newest first."""
+        ...
+
+
+def dead_letters_source(letters: Letters) -> Source:
+    """Messages that could not be read: degraded while new ones come, and healthy again 5 minutes after the last."""
 
     async def read() -> Sequence[Reading]:
-        count = await letters.count()
+        counts = {"dead_letters": await letters.count()}
         newest = await letters.newest(1)
-        fresh = bool(newest) and newest[0].received_ns > time.time_ns() - _FRESH_NS
-        detail = f"messages of {newest[0].source} cannot be read" if fresh else ""
-        return (Reading("dead-letters", DEGRADED if fresh else HEALTHY, detail, {"dead_letters": count}),)
+        if not newest:
+            return (Reading("dead-letters", HEALTHY, "", counts),)
+        last = newest[0]
+        if last.received_ns > time.time_ns() - _FRESH_NS:
+            detail = f"messages of {last.source} cannot be read"
+            return (Reading("dead-letters", DEGRADED, detail, counts, last.received_ns),)
+        return (Reading("dead-letters", HEALTHY, "", counts, last.received_ns + _FRESH_NS),)
 
     return read
 
@@ -128,7 +174,7 @@ def dead_letters_source(letters: DeadLetterStore) -> Source:
 class Roles:
     """The roles that are alive in the whole system."""
 
-    def __init__(self, presence: PresenceStore, own: str) -> None:
+    def __init__(self, presence: Presence, own: str) -> None:
         self._presence = presence
         self._own = own
 

@@ -14,11 +14,15 @@ ALIVE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, order=True)
 class LivingProcess:
-    """A process that said it was alive. `seen_at` is seconds since 1970 UTC, by its own clock."""
+    """A process that said it was alive. Times are seconds since 1970 UTC, by its own clock.
+
+    `started_at` is when it began; None when it does not say.
+    """
 
     role: str
     instance: str
     seen_at: float
+    started_at: float | None = None
 
 
 class PresenceStore:
@@ -28,11 +32,14 @@ class PresenceStore:
         self._redis = redis
         self._key = f"{{{namespace}}}:presence"
 
-    async def announce(self, role: str, instance: str) -> None:
+    async def announce(self, role: str, instance: str, started_at: float) -> None:
         """This process is alive; forgets those that are long gone. Raises Unavailable."""
         now = time.time()
         member = f"{role}/{instance}"
 
+        await self._redis.run(
+            lambda client: client.set(self._start_key(member), started_at, ex=round(10 * ALIVE_SECONDS))
+        )
         await self._redis.run(lambda client: client.zadd(self._key, {member: now}))
         await self._redis.run(lambda client: client.zremrangebyscore(self._key, 0, now - 10 * ALIVE_SECONDS))
 
@@ -46,10 +53,17 @@ class PresenceStore:
         rows = await self._redis.run(
             lambda client: client.zrange(self._key, since, "+inf", byscore=True, withscores=True)
         )
-        pairs = cast("list[tuple[bytes, float]]", rows)
-        return sorted(_process(member.decode(), float(seen_at)) for member, seen_at in pairs)
+        seen = {member.decode(): float(seen_at) for member, seen_at in cast("list[tuple[bytes, float]]", rows)}
+        if not seen:
+            return []
+        keys = [self._start_key(member) for member in seen]
+        starts = cast("list[bytes | None]", await self._redis.run(lambda client: client.mget(keys)))
+        return sorted(_process(*pair, start) for pair, start in zip(seen.items(), starts, strict=True))
+
+    def _start_key(self, member: str) -> str:
+        return f"{self._key}:{member}"
 
 
-def _process(member: str, seen_at: float) -> LivingProcess:
+def _process(member: str, seen_at: float, started_at: bytes | None) -> LivingProcess:
     role, _, instance = member.partition("/")
-    return LivingProcess(role, instance, seen_at)
+    return LivingProcess(role, instance, seen_at, None if started_at is None else float(started_at))

@@ -28,11 +28,12 @@ class Lease:
 
 @dataclass(frozen=True)
 class SlotHolder:
-    """Who has a slot, or had it last: `expired` by the database's clock."""
+    """Who has a slot until `expires_at`, or had it last: `expired` by the database's clock."""
 
     slot: str
     owner: str
     fence: int
+    expires_at: datetime
     expired: bool
 
 

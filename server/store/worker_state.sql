@@ -21,7 +21,7 @@ UPDATE leases SET expires_at = clock_timestamp() WHERE slot = $1 AND owner = $2 
 SELECT 1 FROM leases WHERE slot = $1 AND owner = $2 AND fence = $3 FOR SHARE;
 
 -- name: leases
-SELECT slot, owner, fence, expires_at <= clock_timestamp() AS expired FROM leases ORDER BY slot;
+SELECT slot, owner, fence, expires_at, expires_at <= clock_timestamp() AS expired FROM leases ORDER BY slot;
 
 -- name: load
 SELECT kind, position, payload FROM checkpoints

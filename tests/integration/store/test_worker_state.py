@@ -62,7 +62,7 @@ async def test_renewal_lengthens_a_lease(leases: LeaseStore):
     assert lease is not None
     renewed = await leases.renew(lease, 30.0)
     assert renewed.expires_at > lease.expires_at
-    assert await leases.holders() == [SlotHolder("bars-0", "worker-1", 1, expired=False)]
+    assert await leases.holders() == [SlotHolder("bars-0", "worker-1", 1, renewed.expires_at, expired=False)]
 
 
 async def test_the_databases_clock_tells_who_has_a_slot_no_more(leases: LeaseStore):

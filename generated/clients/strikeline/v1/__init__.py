@@ -3006,7 +3006,8 @@ class Component(betterproto2.Message):
         3, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
     )
     """
-    Since when, by the server's clock.
+    Since when it is in this state. A component that reports it (a slot of the worker, a process, dead letters) does so by its own
+    clock; of the others it is when the server that answers saw the change, looking each second since its start.
     """
 
     detail: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)

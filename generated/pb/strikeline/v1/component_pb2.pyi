@@ -139,7 +139,9 @@ class Component(_message.Message):
     """For people: why it is not healthy. Empty when it is."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """Since when, by the server's clock."""
+        """Since when it is in this state. A component that reports it (a slot of the worker, a process, dead letters) does so by its own
+        clock; of the others it is when the server that answers saw the change, looking each second since its start.
+        """
 
     @_builtins.property
     def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
