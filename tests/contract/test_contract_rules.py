@@ -46,6 +46,30 @@ def bounded(field: FieldDescriptor) -> bool:
     return True
 
 
+def message_rules() -> list[tuple[str, str]]:
+    """Every rule between fields: the message and the rule's id."""
+    return [
+        (name, rule.id)
+        for name, message in messages().items()
+        for rule in message.GetOptions().Extensions[validate_pb2.message].cel
+    ]
+
+
+@pytest.mark.parametrize(("name", "rule"), message_rules(), ids=lambda value: value)
+def test_the_id_of_a_message_rule_begins_with_the_field_that_it_is_about(name: str, rule: str) -> None:
+    path = rule.split(".")[:-1]
+
+    message: Descriptor | None = messages()[name]
+    found = []
+    for word in path:
+        field = None if message is None else message.fields_by_name.get(word)
+        found.append(None if field is None else field.name)
+        message = None if field is None else field.message_type
+
+    assert path
+    assert found == path
+
+
 SET_BY_SERVER = {"open_leg_count"}
 
 
