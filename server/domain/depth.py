@@ -67,7 +67,7 @@ class BookSide:
     @cached_property
     def value(self) -> FloatArray:
         """Σ price × quantity, rupees."""
-        return _row_sums(np.nan_to_num(self.price) * self.quantity)
+        return rupees(_row_sums(np.nan_to_num(self.price) * self.quantity))
 
     @cached_property
     def levels(self) -> NDArray[np.int64]:
@@ -113,13 +113,13 @@ class Books:
     @cached_property
     def spread(self) -> FloatArray:
         """Best ask − best bid, rupees, above 0."""
-        distance = self.asks.best_price - self.bids.best_price
+        distance = rupees(self.asks.best_price - self.bids.best_price)
         return np.where(distance > 0.0, distance, np.nan)
 
     @cached_property
     def mid(self) -> FloatArray:
         """The middle of best bid and best ask, rupees."""
-        middle = (self.bids.best_price + self.asks.best_price) / 2.0
+        middle = rupees(self.bids.best_price + self.asks.best_price) / 2.0
         return np.where(np.isnan(self.spread), np.nan, middle)
 
     @cached_property
@@ -158,6 +158,11 @@ class Books:
     def pressure(self) -> FloatArray:
         """Imbalance as a share, −1 to 1; beyond ±0.15 it is strong."""
         return self.imbalance_percent / 100.0
+
+
+def rupees(values: FloatArray) -> FloatArray:
+    """Differences and sums of prices without the noise of binary fractions: prices have at most four decimals."""
+    return np.asarray(np.round(values, 4), np.float64)
 
 
 def _ratio(upper: FloatArray, lower: FloatArray) -> FloatArray:

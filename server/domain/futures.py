@@ -178,7 +178,7 @@ def rollover_pressure(share: float, days: int, pressure_days: int = PRESSURE_DAY
 
 @dataclass(frozen=True)
 class Basis:
-    """A future against the spot, rupees and per cent; above 0 is a premium, below 0 a discount.
+    """A future against the spot, rupees to four decimals and per cent; above 0 is a premium, below 0 a discount.
 
     `carry_percent` is the basis in per cent a year, simple, by calendar days: (F/S − 1)·365/days. `carry_rate` is
     ln(F/S)/T, a fraction a year, continuously compounded. Both are None when no time is left.
@@ -197,7 +197,7 @@ def basis(future: float | None, spot: float | None, days: float) -> Basis | None
     ratio = future / spot
     carry = (ratio - 1.0) * _DAYS_A_YEAR / days * 100.0 if days > 0 else None
     rate = math.log(ratio) * _DAYS_A_YEAR / days if days > 0 else None
-    return Basis(future - spot, (future - spot) / spot * 100.0, carry, rate)
+    return Basis(round(future - spot, 4), (future - spot) / spot * 100.0, carry, rate)
 
 
 @dataclass(frozen=True)

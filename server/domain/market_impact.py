@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from server.domain.depth import Books, FloatArray
+from server.domain.depth import Books, FloatArray, rupees
 from server.domain.liquidity import SpreadClass, spread_class
 
 
@@ -54,11 +54,14 @@ def market_impact(books: Books, side: OrderSide, quantity: ArrayLike) -> Impact:
     before = np.cumsum(levels.quantity, axis=1) - levels.quantity
     taken = np.clip(wanted[:, None] - before, 0.0, levels.quantity)
     filled = taken.sum(axis=1)
-    paid = (np.nan_to_num(levels.price) * taken).sum(axis=1)
-    average = np.where((filled >= wanted) & (wanted > 0.0), paid / np.maximum(filled, 1e-12), np.nan)
-    amount = average - books.mid
+    paid = rupees((np.nan_to_num(levels.price) * taken).sum(axis=1))
+    complete = (filled >= wanted) & (wanted > 0.0)
+    units = np.where(complete, wanted, np.nan)
+    # Twice the excess over the mid: sums of prices, which the half of a mid is not.
+    excess = rupees(2.0 * paid - 2.0 * books.mid * units) / 2.0
+    amount = excess / units
     touched = np.count_nonzero(taken > 0.0, axis=1)
-    return Impact(filled, average, amount, amount / books.mid * 10_000.0, np.abs(amount) * wanted, touched)
+    return Impact(filled, paid / units, amount, amount / books.mid * 10_000.0, np.abs(excess), touched)
 
 
 def impact_level(basis_points: float | None) -> ImpactLevel:

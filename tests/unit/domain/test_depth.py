@@ -77,6 +77,28 @@ def test_prices_of_the_books(book: str, spread: float, percent: float, mid: floa
     assert found.microprice[0] == pytest.approx(microprice, abs=5e-5)
 
 
+def test_rupees_have_no_noise_of_binary_fractions() -> None:
+    book = Books.of(
+        bid_price=[25_600.3, 25_600.1], bid_quantity=[65, 130], ask_price=[25_622.7, 25_622.9], ask_quantity=[65, 130]
+    )
+    buy = market_impact(book, OrderSide.BUY, 65)
+
+    assert (book.spread[0], book.mid[0]) == (22.4, 25_611.5)
+    assert (buy.amount[0], buy.cost[0], buy.average[0]) == (11.2, 728.0, 25_622.7)
+    assert book.bids.value[0] == 4_992_032.5
+
+
+@pytest.mark.parametrize(("bid", "ask"), [(0.05, 0.1), (100.0001, 100.0002), (25_600.05, 25_600.1)])
+def test_the_half_of_a_spread_is_exact(bid: float, ask: float) -> None:
+    book = Books.of(bid_price=[bid], bid_quantity=[75], ask_price=[ask], ask_quantity=[75])
+    exact = Decimal(str(ask)) - Decimal(str(bid))
+
+    impacts = [market_impact(book, side, 75) for side in OrderSide]
+
+    assert book.spread[0] == float(exact)
+    assert [impact.cost[0] for impact in impacts] == [float(exact * 75 / 2)] * 2
+
+
 @pytest.mark.parametrize(
     ("book", "quantities", "counts", "imbalance", "percent"),
     [

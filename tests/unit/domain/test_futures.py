@@ -125,6 +125,13 @@ def test_rollover_is_absent_without_open_interest() -> None:
     assert rollover([], at(date(2024, 11, 10))).cost is None
 
 
+def test_basis_has_no_noise_of_binary_fractions() -> None:
+    found = basis(25_715.1, 25_600.0, 30)
+
+    assert found is not None
+    assert found.absolute == 115.1
+
+
 def test_basis_is_the_future_over_the_spot() -> None:
     found = basis(24_360.0, 24_000.0, 73)
 
