@@ -62,6 +62,19 @@ def test_half_hour_candles_keep_their_open_interest(shared_data: Path) -> None:
     assert context.book.contracts[0].key == "NFO:NIFTY26APRFUT"
 
 
+def test_days_of_an_index_are_read_beside_those_of_another(shared_data: Path) -> None:
+    context = make_context()
+
+    recording = recognise(ReplayPath(shared_data / "nse_bhavcopy/NIFTY_and_VIX_daily_2021-03-01_to_05-27.csv"), context)
+
+    assert isinstance(recording, LargerBars)
+    assert (recording.timeframe.name, len(recording.bars), context.report.malformed) == ("1day", 58, 0)
+    assert recording.bars[0][["open", "high", "low", "close"]].tolist() == (
+        147_025_000, 148_067_998, 146_385_498, 147_615_498,
+    )  # fmt: skip
+    assert [contract.key for contract in context.book.contracts] == ["NSE:NIFTY 50"]
+
+
 def test_the_option_hour_has_the_brokers_symbols_and_volumes(shared_data: Path) -> None:
     context = make_context()
     name = "NIFTY_29JUN2023_options_1min_2023-06-05_0915-1015_strikes_x100.csv.gz"

@@ -253,6 +253,60 @@ def test_longer_bars_are_kept_as_such(tmp_path: Path, context: ReplayContext) ->
     assert (recording.timeframe.name, recording.bars["volume"].tolist()) == ("30min", [100, 50, 50])
 
 
+@pytest.mark.parametrize(
+    ("friday", "monday", "wrong"), [("2023-06-02", "2023-06-05", "2023-06-31"), ("02-Jun-2023", "05-Jun-2023", "5 Jun")]
+)
+def test_dates_alone_are_days(tmp_path: Path, context: ReplayContext, friday: str, monday: str, wrong: str) -> None:
+    header = "Date,Open,High,Low,Close,VIX Open,VIX High,VIX Low,VIX Close"
+    rows = (f"{friday},10,12,9,11,1,1,1,1", f"{wrong},10,12,9,11,1,1,1,1", f"{monday},11,13.0998,11,12,1,1,1,1")
+    path = write(tmp_path, "NIFTY_and_VIX_x.csv", header, *rows)
+
+    recording = recognise(ReplayPath(path), context)
+
+    assert isinstance(recording, LargerBars)
+    assert recording.timeframe.name == "1day"
+    assert recording.bars["open_time"].tolist() == [at(0, 0) - 3 * 86_400 * 10**9, at(0, 0)]
+    assert recording.bars["high"].tolist() == [120_000, 130_998]
+    assert context.book.contracts[0].key == "NSE:NIFTY 50"
+    assert (context.report.malformed, context.report.rows[0].line) == (1, 3)
+
+
+def test_one_day_alone_is_a_day(tmp_path: Path, context: ReplayContext) -> None:
+    path = write(tmp_path, "RELIANCE_x.csv", "date,open,high,low,close,volume", "2023-06-05,10,12,9,11,500")
+
+    recording = recognise(ReplayPath(path), context)
+
+    assert isinstance(recording, LargerBars)
+    assert (recording.timeframe.name, recording.bars["volume"].tolist()) == ("1day", [500])
+
+
+def test_days_of_many_instruments_are_days(tmp_path: Path, context: ReplayContext) -> None:
+    rows = ("INFY,2023-06-05,10,12,9,11", "SBIN,2023-06-05,10,12,9,11", "INFY,2023-06-06,10,12,9,11")
+    path = write(tmp_path, "many.csv", "tradingsymbol,date,open,high,low,close", *rows)
+
+    recording = recognise(ReplayPath(path), context)
+
+    assert isinstance(recording, LargerBars)
+    assert (recording.timeframe.name, recording.bars["instrument"].tolist()) == ("1day", [0, 1, 0])
+
+
+def test_a_date_alone_among_minutes_is_malformed(tmp_path: Path, context: ReplayContext) -> None:
+    rows = ("2023-06-05,10,12,9,11,5", "2023-06-05T09:15,10,12,9,11,5", "2023-06-05T09:16,10,12,9,11,5")
+    path = write(tmp_path, "HDFCBANK_x.csv", BAR_HEADER, *rows)
+
+    ticks = read(path, context)
+
+    assert (len(ticks), context.report.malformed) == (8, 1)
+
+
+def test_dates_of_weeks_are_refused(tmp_path: Path, context: ReplayContext) -> None:
+    rows = ("2023-05-29,10,12,9,11,5", "2023-06-05,10,12,9,11,5")
+    path = write(tmp_path, "HDFCBANK_x.csv", BAR_HEADER, *rows)
+
+    with pytest.raises(UnknownFormat, match="7 days apart"):
+        recognise(ReplayPath(path), context)
+
+
 def test_bars_at_unknown_distances_are_refused(tmp_path: Path, context: ReplayContext) -> None:
     path = write(
         tmp_path, "HDFCBANK_x.csv", BAR_HEADER, "2023-06-05T09:15,10,12,9,11,1", "2023-06-05T09:22,11,13,11,12,5"

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.domain.calendar import exchange_date
 from server.domain.instruments import InstrumentKind
 from server.domain.timeframes import MINUTE_NS, TIMEFRAMES, Timeframe
 from server.market.feeds.contracts import Contract
 from server.market.feeds.replay.bar_table import BAR_ROW, Bars, BarTicks, by_time, check_bars
+from server.market.feeds.replay.day_rows import day_of, midnight
 from server.market.feeds.replay.recording import LargerBars, Recording, ReplayContext
 from server.market.feeds.replay.report import ReplayReport
 from server.market.feeds.replay.source import Rows, Table, UnknownFormat
@@ -23,6 +25,14 @@ from server.market.records import ABSENT
 
 _MOST_BARS: Final = 2_000_000
 _SLICE: Final = 8_192
+_DAY: Final = Timeframe.parse("1day")
+_DAY_NS: Final = 86_400_000_000_000
+_LONGEST_DAY: Final = 5
+"""Calendar days from a trading day to the next one over the longest run of holidays."""
+
+_DATE_LENGTH: Final = len("19-May-2026")
+_ALONE: Final = np.dtype([("alone", "?")])
+_FIRST_YEAR, _LAST_YEAR = 1990, 2099
 
 
 @dataclass(frozen=True)
@@ -40,13 +50,16 @@ class BarColumns:
 
 
 class BarRows:
-    """Turns rows of text into bars. `only` is the instrument of a file that names none."""
+    """Turns rows of text into bars. `only` is the instrument of a file that names none.
 
-    def __init__(self, columns: BarColumns, context: ReplayContext, only: Contract | None) -> None:
+    `dated`: the times are dates alone, the exchange's days.
+    """
+
+    def __init__(self, columns: BarColumns, context: ReplayContext, only: Contract | None, *, dated: bool) -> None:
         self._columns = columns
         self._context = context
         self._only = only
-        self._time = TimeColumn()
+        self._time = Column(_midnight_of) if dated else TimeColumn()
         self._price = Column(price_of)
         self._quantity = Column(optional_quantity_of)
         self._symbols: dict[bytes, int] = {}
@@ -116,8 +129,16 @@ class ManyInstrumentBars:
 
 
 def open_bars(path: Path, columns: BarColumns, context: ReplayContext, only: Contract | None) -> Recording:
-    """The recording of a bar file. Its timeframe is the smallest distance of two bars of an instrument."""
-    table, rows = Table(path, context.report), BarRows(columns, context, only)
+    """The recording of a bar file. Its timeframe is the smallest distance of two bars of an instrument.
+
+    A file with dates instead of times has bars of a day.
+    """
+    dated = _is_dated(path, columns.time)
+    table, rows = Table(path, context.report), BarRows(columns, context, only, dated=dated)
+    if dated:
+        bars = read_all(table, rows, path.name)
+        _check_days(bars, path.name)
+        return LargerBars(_DAY, bars)
     if columns.symbol is None:
         beginning = Table(path, ReplayReport(quiet=True)).records(rows)
         timeframe = timeframe_of(next(beginning, np.empty(0, dtype=BAR_ROW)), path.name)
@@ -145,11 +166,40 @@ def timeframe_of(bars: Bars, name: str) -> Timeframe:
 
     Raises UnknownFormat when there is no such timeframe.
     """
-    order = np.lexsort((bars["open_time"], bars["instrument"]))
-    times, instruments = bars["open_time"][order], bars["instrument"][order]
-    gaps = np.diff(times)[(np.diff(instruments) == 0) & (np.diff(times) > 0)]
-    smallest = int(gaps.min()) if len(gaps) else MINUTE_NS
+    smallest = _smallest_gap(bars) or MINUTE_NS
     for timeframe in TIMEFRAMES:
         if timeframe.length_ns == smallest:
             return timeframe
     raise UnknownFormat(f"{name}: bars are {smallest / 1e9:g} seconds apart, which is no known timeframe")
+
+
+def _smallest_gap(bars: Bars) -> int:
+    """The smallest distance of two bars of one instrument, nanoseconds; 0 when none has two."""
+    order = np.lexsort((bars["open_time"], bars["instrument"]))
+    times, instruments = bars["open_time"][order], bars["instrument"][order]
+    gaps = np.diff(times)[(np.diff(instruments) == 0) & (np.diff(times) > 0)]
+    return int(gaps.min()) if len(gaps) else 0
+
+
+def _check_days(bars: Bars, name: str) -> None:
+    days = _smallest_gap(bars) / _DAY_NS
+    if days > _LONGEST_DAY:
+        raise UnknownFormat(f"{name}: dates are {days:g} days apart: bars of a date are bars of a day")
+
+
+def _is_dated(path: Path, time: str) -> bool:
+    """Most of the first rows have a date alone where others have a time."""
+
+    def lengths(rows: Rows) -> NDArray[np.void]:
+        return np.array([(len(text.strip()) <= _DATE_LENGTH,) for text in rows.columns[time]], dtype=_ALONE)
+
+    first = next(Table(path, ReplayReport(quiet=True)).records(lengths), np.empty(0, dtype=_ALONE))
+    return 2 * int(first["alone"].sum()) > len(first)
+
+
+def _midnight_of(text: str) -> int:
+    """The beginning of a date's day. Raises ValueError unless it is one within 1990 to 2100."""
+    day = day_of(text)
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise ValueError(f"not a date within {_FIRST_YEAR} to {_LAST_YEAR}: {text!r}")
+    return midnight(day)
