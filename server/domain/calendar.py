@@ -22,6 +22,7 @@ _EXCHANGE_OFFSET_NS: Final = 19_800 * NANOSECONDS
 _DAY_NS: Final = 86_400 * NANOSECONDS
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _SEARCH_DAYS: Final = 366
+_NATIONAL_HOLIDAYS: Final = frozenset({(1, 26), (8, 15), (10, 2)})
 _CALENDARS: Final = MappingProxyType(
     {"NSE": "NSE", "NFO": "NSE", "BSE": "NSE", "BFO": "NSE", "MCX": "MCX", "CDS": "CDS", "BCD": "CDS"}
 )
@@ -102,18 +103,30 @@ class DatedRow:
 
 
 class MarketCalendar:
-    """The calendar of one market. Immutable; days beyond the dated rows follow the weekly hours alone."""
+    """The calendar of one market. Immutable.
+
+    It covers the years of which it has holidays. Days of other years follow the weekly hours, but for the three
+    holidays that every market keeps on the same date each year.
+    """
 
     def __init__(self, name: str, weekdays: Iterable[WeekdayHours], dated: Iterable[DatedRow]) -> None:
         self.name = name
+        rows = tuple(dated)
         self._weekdays = tuple(weekdays)
-        self._dated = MappingProxyType(_sessions_by_date(dated))
+        self._dated = MappingProxyType(_sessions_by_date(rows))
+        self._years = frozenset(row.date.year for row in rows if row.kind == "holiday")
+
+    def covers(self, first: date, last: date) -> bool:
+        """The holidays of all days from `first` to `last` are known."""
+        return self._years.issuperset(range(first.year, last.year + 1))
 
     def session_on(self, day: date) -> tuple[Session, ...]:
         """The day's sessions in ascending order; empty when the market is closed."""
         dated = self._dated.get(day)
         if dated is not None:
             return dated
+        if (day.month, day.day) in _NATIONAL_HOLIDAYS and day.year not in self._years:
+            return ()
         return tuple(_session(day, rule.open, rule.close, "normal", "") for rule in self._weekdays if rule.covers(day))
 
     def session_at(self, instant_ns: int) -> Session | None:

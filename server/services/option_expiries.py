@@ -119,7 +119,7 @@ class _View:
         message.labels.extend(labelled.labels)
         message.days_to_expiry = labelled.days
         calendar = self._calendar(exchange)
-        if calendar is not None:
+        if calendar is not None and calendar.covers(self._today, labelled.expiry):
             ahead = (self._today + timedelta(days=step) for step in range(1, labelled.days + 1))
             message.trading_days_to_expiry = sum(map(calendar.is_trading_day, ahead))
 

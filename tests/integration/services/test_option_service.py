@@ -84,6 +84,15 @@ async def test_trading_days_leave_out_weekends_and_holidays(api):
     assert (december.days_to_expiry, december.trading_days_to_expiry) == (8, 5)
 
 
+async def test_trading_days_of_a_year_without_holidays_on_record_are_not_known(api, worker_db):
+    await add_instruments(worker_db, replace(option(80, CALL, date(2027, 1, 25)), underlying="FARSEED"))
+
+    request = pb.ListExpiriesRequest(underlying="FARSEED", as_of=at("2026-11-25T12:00"))
+    (listed,) = (await ask(api, "ListExpiries", request)).expiries
+
+    assert (listed.days_to_expiry, listed.HasField("trading_days_to_expiry")) == (61, False)
+
+
 async def test_an_exchange_without_calendar_has_no_trading_days(api, worker_db):
     await add_instruments(worker_db, replace(option(80, CALL, MONTHLY), exchange="NCO", underlying="GUARSEED"))
 

@@ -1,6 +1,6 @@
 """The calendar: weekly hours, and the dated rows that replace them."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
@@ -100,6 +100,28 @@ def test_a_rule_holds_between_its_dates() -> None:
     closes = [session.close.minute for session in changed.sessions_between(date(2024, 1, 1), date(2024, 1, 8))]
 
     assert closes == [0, 10]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "covered"),
+    [
+        (date(2024, 1, 1), date(2024, 12, 31), True),
+        (date(2024, 12, 31), date(2025, 1, 1), False),
+        (date(2023, 12, 29), date(2024, 1, 1), False),
+        (date(2027, 1, 1), date(2027, 1, 1), False),
+    ],
+)
+def test_years_with_holidays_are_covered(first: date, last: date, covered: bool) -> None:
+    assert CALENDAR.covers(first, last) is covered
+
+
+@pytest.mark.parametrize("day", [date(2027, 1, 26), date(2028, 8, 15), date(2029, 10, 2)])
+def test_national_holidays_are_kept_in_years_that_are_not_covered(day: date) -> None:
+    calendar = MarketCalendar("NSE", [WeekdayHours(weekday, OPEN, CLOSE, date(2010, 1, 4)) for weekday in range(5)], [])
+
+    assert day.weekday() < 5
+    assert not calendar.is_trading_day(day)
+    assert calendar.latest_trading_day(day) == day - timedelta(days=1)
 
 
 def test_a_special_session_that_does_not_open_before_its_close_is_refused() -> None:

@@ -68,6 +68,12 @@ def test_weekly_expiries_move_to_the_day_before_a_holiday(expiries: ExpiryRules)
     assert found == [date(2026, 4, 7), date(2026, 4, 13), date(2026, 4, 21)]
 
 
+def test_no_contract_expires_on_a_national_holiday_of_a_year_without_calendar(expiries: ExpiryRules) -> None:
+    assert expiries.monthly("NIFTY", 2027, 1) == date(2027, 1, 25)
+    assert expiries.weekly("NIFTY", date(2027, 1, 20), 2) == [date(2027, 1, 25), date(2027, 2, 2)]
+    assert expiries.is_monthly("NIFTY", date(2027, 1, 25))
+
+
 def test_the_near_month_is_the_next_one_after_its_expiry(expiries: ExpiryRules) -> None:
     assert expiries.near_month("RELIANCE", date(2026, 11, 24)) == date(2026, 12, 29)
 

@@ -133,12 +133,12 @@ def test_contracts_are_listed_relative_to_the_day() -> None:
 
     assert len(contracts) == len({contract.key for contract in contracts}) == 900
     futures = [contract for contract in contracts if contract.underlying == "NIFTY" and contract.kind == "FUTURE"]
-    assert [str(future.expiry) for future in futures] == ["2026-11-23", "2026-12-29", "2027-01-26"]
+    assert [str(future.expiry) for future in futures] == ["2026-11-23", "2026-12-29", "2027-01-25"]
     assert futures[0].key == "NFO:NIFTY26NOVFUT"
     expiries = {
         str(contract.expiry) for contract in contracts if contract.kind == "CALL" and contract.underlying == "NIFTY"
     }
-    assert expiries == {"2026-11-23", "2026-12-01", "2026-12-08", "2026-12-15", "2026-12-29", "2027-01-26"}
+    assert expiries == {"2026-11-23", "2026-12-01", "2026-12-08", "2026-12-15", "2026-12-29", "2027-01-25"}
     assert {contract.lot_size for contract in contracts if contract.underlying == "NIFTY"} == {1, 65}
 
 

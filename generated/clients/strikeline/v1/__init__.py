@@ -3688,7 +3688,7 @@ class Expiry(betterproto2.Message):
     trading_days_to_expiry: "int | None" = betterproto2.field(7, betterproto2.TYPE_INT32, optional=True)
     """
     Trading days after this one until it, itself included; 0 on the day itself. Absent when it is over, and where the system knows no
-    calendar of the exchange.
+    calendar of the exchange, or not the holidays of a year until then.
     """
 
     expired: "bool" = betterproto2.field(8, betterproto2.TYPE_BOOL)

@@ -160,7 +160,7 @@ class Expiry(_message.Message):
     """Calendar days until it; 0 on the day itself. Absent when it is over."""
     trading_days_to_expiry: _builtins.int
     """Trading days after this one until it, itself included; 0 on the day itself. Absent when it is over, and where the system knows no
-    calendar of the exchange.
+    calendar of the exchange, or not the holidays of a year until then.
     """
     expired: _builtins.bool
     """It is over: its day has passed 15:30:00 exchange time."""
