@@ -33,6 +33,7 @@ class Contract:
     """What a source tells about an instrument.
 
     `lot_size` is 1 where it is not known; `token` is the broker's number, absent where the source has none.
+    `expiry_by_rule`: the source names a month and no day.
     """
 
     exchange: str
@@ -44,6 +45,7 @@ class Contract:
     tick_size: Decimal = Decimal("0.05")
     lot_size: int = 1
     token: int | None = None
+    expiry_by_rule: bool = False
 
     @property
     def key(self) -> str:
@@ -136,6 +138,7 @@ class ContractRules:
             expiry=expiry,
             strike=said.strike,
             lot_size=(day and lot_size(said.underlying, day)) or 1,
+            expiry_by_rule=said.day is None,
         )
 
 

@@ -120,6 +120,11 @@ def test_a_bare_symbol_is_a_derivative_or_a_stock(rules: ContractRules) -> None:
     assert rules.of_symbol("INFY").key == "NSE:INFY"
 
 
+@pytest.mark.parametrize(("symbol", "by_rule"), [("NIFTY26DEC26000CE", True), ("NIFTY25D0226000CE", False)])
+def test_a_symbol_that_names_a_month_has_its_expiry_by_rule(rules: ContractRules, symbol: str, by_rule: bool) -> None:
+    assert rules.of_symbol(symbol).expiry_by_rule is by_rule
+
+
 def test_an_underlying_is_its_index_or_stock(rules: ContractRules) -> None:
     assert rules.underlying("BANKNIFTY").key == "NSE:NIFTY BANK"
     assert (rules.underlying("TCS").key, rules.underlying("TCS").segment) == ("NSE:TCS", "NSE")

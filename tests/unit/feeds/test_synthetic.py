@@ -195,7 +195,7 @@ class MemoryMaster:
             self.instruments[row.key] = Instrument(
                 instrument_id=len(self.instruments) + 1, exchange=row.exchange,
                 tradingsymbol=row.tradingsymbol, kind=row.kind, underlying=row.underlying, lot_size=row.lot_size,
-                tick_size=Decimal("0.05"), provenance=row.provenance,
+                tick_size=Decimal("0.05"), provenance=row.provenance, expiry=row.expiry,
             )  # fmt: skip
         return await self.by_keys(row.key for row in rows)
 

@@ -56,7 +56,7 @@ class Master:
         for row in rows:
             self.rows[row.key] = Instrument(
                 instrument_id=len(self.rows) + 1, exchange=row.exchange, tradingsymbol=row.tradingsymbol,
-                kind=row.kind, underlying=row.underlying,
+                kind=row.kind, underlying=row.underlying, expiry=row.expiry,
             )  # fmt: skip
         return [self.rows[row.key] for row in rows]
 
