@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, *_hint(), sep="\n", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # a role that has begun ends in order; whatever else is cut off was not done
+        print("interrupted before it was done", file=sys.stderr)
         return INTERRUPTED
 
 
