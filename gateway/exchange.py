@@ -35,6 +35,12 @@ class Exchange:
     messages: int = 0
     """Messages sent on a stream or socket."""
 
+    method: str = ""
+    """Full name of the method that is called as gRPC has it, without the slash before it."""
+
+    timeout: float | None = None
+    """Seconds that the call was granted."""
+
 
 def attach(scope: Scope, exchange: Exchange) -> None:
     """Puts the exchange where `exchange_of` finds it."""

@@ -190,7 +190,7 @@ class SocketConnection:
 
     async def _close(self, error: Problem | grpc.aio.AioRpcError) -> NoReturn:
         """Says why, closes, and ends all calls by raising Gone."""
-        failure = self._services.failures.of_error(error, self._exchange.correlation_id)
+        failure = self._services.failures.of_error(error, self._exchange)
         self._exchange.code, self._exchange.reason = failure.code.name, failure.reason
         close = {"type": "websocket.close", "code": CLOSE_BASE + failure.status.code, "reason": failure.reason}
         await self.send(self._protocol.failed(None, failure))
@@ -219,7 +219,7 @@ class SocketCall:
         self._relay: Relay | None = None
         self._how: Callable[[Relay], None] | None = None
         self.ended = asyncio.Event()
-        exchange.rpc = endpoint.name
+        exchange.rpc, exchange.method = endpoint.name, endpoint.route.method.path[1:]
 
     def leave(self) -> None:
         """The client cancels. A unary call runs on: it is short."""
@@ -241,7 +241,7 @@ class SocketCall:
         try:
             await self._connection.send(await self._outcome(metadata_of(self._exchange, credential)))
         except (grpc.aio.AioRpcError, Problem) as error:
-            failure = self._services.failures.of_error(error, self._exchange.correlation_id)
+            failure = self._services.failures.of_error(error, self._exchange)
             self._exchange.code, self._exchange.reason = failure.code.name, failure.reason
             status = failure.http_status
             await self._connection.send(self._protocol.failed(self._command.id, failure))
@@ -256,7 +256,7 @@ class SocketCall:
             if isinstance(self._endpoint, StreamEndpoint):
                 await self._stream(self._endpoint, wire, metadata)
             elif isinstance(self._endpoint, UnaryEndpoint):
-                timeout = self._endpoint.route.method.policy.deadline
+                timeout = self._exchange.timeout = self._endpoint.route.method.policy.deadline
                 await self._pass_on(await self._endpoint.call(wire, metadata=metadata, timeout=timeout))
         except Left:
             self._exchange.code = "CANCELLED"

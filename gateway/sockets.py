@@ -79,7 +79,7 @@ class Sockets:
             name = self._protocol_name(scope)
             credential = await self._admit(scope, exchange)
         except (Problem, grpc.aio.AioRpcError) as error:
-            failure = self._services.failures.of_error(error, exchange.correlation_id)
+            failure = self._services.failures.of_error(error, exchange)
             exchange.code, exchange.reason = failure.code.name, failure.reason
             await _deny(send, failure, exchange.correlation_id)
             return

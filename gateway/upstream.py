@@ -56,15 +56,22 @@ def _printable(value: bytes) -> str:
 
 
 def timeout_of(exchange: Exchange, method: Method) -> float | None:
-    """Seconds that a call may take: the method's deadline, or less when the header `Grpc-Timeout` says so."""
+    """Seconds that a call may take: the method's deadline, or less when the header `Grpc-Timeout` says so.
+
+    The exchange keeps them.
+    """
+    exchange.timeout = _timeout(exchange, method.policy.deadline)
+    return exchange.timeout
+
+
+def _timeout(exchange: Exchange, longest: float | None) -> float | None:
     stated = exchange.headers.get(b"grpc-timeout")
     if stated is None:
-        return method.policy.deadline
+        return longest
     match = _TIMEOUT.fullmatch(stated)
     if match is None:
         raise BadRequest.of("grpc-timeout", "must be a number and a unit, such as 500m (milliseconds) or 5S (seconds)")
     seconds = int(match[1]) * _UNITS[match[2]]
-    longest = method.policy.deadline
     return seconds if longest is None else min(seconds, longest)
 
 

@@ -113,7 +113,7 @@ def parse_json(body: bytes) -> Json:
     try:
         content: Json = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise body_malformed(str(error)) from error
+        raise body_malformed(error.msg, error.lineno, error.colno) from error
     return content
 
 

@@ -13,9 +13,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from gateway.exchange import Exchange
 from gateway.transcoder.message import Codec, Unencodable
 from gateway.transcoder.problem import Headers, Problem
-from server.contract.errors import DOMAIN, ErrorCatalogue, status_code
+from server.contract.errors import DOMAIN, ErrorCatalogue, milliseconds, status_code
 
 DETAILS_KEY = "grpc-status-details-bin"
 DEFAULT_RETRY_AFTER = 1.0
@@ -79,11 +80,12 @@ class FailureEncoder:
         status.details.add().Pack(error_details_pb2.RequestInfo(request_id=correlation_id))
         return self.of_status(status, problem.headers)
 
-    def of_call(self, error: grpc.aio.AioRpcError, correlation_id: str) -> Failure:
+    def of_call(self, error: grpc.aio.AioRpcError, exchange: Exchange) -> Failure:
         """The answer to an error of the server, or of the way to it.
 
         Without a rich status the text comes from a library: it is not shown.
         """
+        correlation_id = exchange.correlation_id
         details = dict(error.trailing_metadata() or ()).get(DETAILS_KEY)
         if isinstance(details, bytes):
             try:
@@ -94,17 +96,19 @@ class FailureEncoder:
         if code in _WITHOUT_DETAILS:
             reason, text = _WITHOUT_DETAILS[code]
             retry_after = DEFAULT_RETRY_AFTER if code is grpc.StatusCode.UNAVAILABLE else None
-            return self.of_problem(Problem(reason, text, retry_after=retry_after), correlation_id)
+            known = {"deadline_ms": milliseconds(exchange.timeout or 0.0), "method": exchange.method}
+            metadata = {key: known[key] for key in self._catalogue.reason(reason).metadata}
+            return self.of_problem(Problem(reason, text, metadata=metadata, retry_after=retry_after), correlation_id)
         # A proxy's refusal, or gRPC's own limit of a message: the code is all that can be trusted.
         status = status_pb2.Status(code=int(code.value[0]), message=code.name.lower().replace("_", " "))
         status.details.add().Pack(error_details_pb2.RequestInfo(request_id=correlation_id))
         return self.of_status(status, [])
 
-    def of_error(self, error: grpc.aio.AioRpcError | Problem, correlation_id: str) -> Failure:
+    def of_error(self, error: grpc.aio.AioRpcError | Problem, exchange: Exchange) -> Failure:
         """The answer to either."""
         if isinstance(error, Problem):
-            return self.of_problem(error, correlation_id)
-        return self.of_call(error, correlation_id)
+            return self.of_problem(error, exchange.correlation_id)
+        return self.of_call(error, exchange)
 
     def of_status(self, status: status_pb2.Status, headers: Headers) -> Failure:
         """The answer that carries a status."""

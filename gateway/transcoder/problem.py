@@ -60,11 +60,15 @@ class BadRequest(Problem):
         return cls([Violation(field, description, unknown)])
 
 
-def body_malformed(position: str) -> Problem:
-    """400 for text that is not JSON."""
-    violation = Violation("body", f"is not JSON: {position}")
+def body_malformed(what: str, line: int, column: int) -> Problem:
+    """400 for text that is not JSON from that place on."""
+    position = f"line {line}, column {column}"
+    description = f"is not JSON: {what} at {position}"
     return Problem(
-        "BODY_MALFORMED", f"body is not JSON: {position}", metadata={"position": position}, violations=[violation]
+        "BODY_MALFORMED",
+        f"body {description}",
+        metadata={"position": position},
+        violations=[Violation("body", description)],
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from starlette.types import Receive
 
 from gateway.transcoder.problem import Problem, body_too_large, unsupported_media_type
+from server.contract.errors import milliseconds
 
 BODY_TIMEOUT = 30.0
 """Seconds that a client may take to send a body."""
@@ -28,7 +29,10 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
             return await _collect(receive, limit)
     except TimeoutError as error:
         raise Problem(
-            "DEADLINE_EXCEEDED", f"the body took longer than {BODY_TIMEOUT:.0f} s", headers=[(b"connection", b"close")]
+            "DEADLINE_EXCEEDED",
+            f"the body took longer than {BODY_TIMEOUT:.0f} s",
+            metadata={"deadline_ms": milliseconds(BODY_TIMEOUT)},
+            headers=[(b"connection", b"close")],
         ) from error
 
 

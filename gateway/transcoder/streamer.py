@@ -69,7 +69,7 @@ class Streamer:
         except SlowClient:
             exchange.code, exchange.reason = "RESOURCE_EXHAUSTED", "SLOW_CONSUMER"
         except (grpc.aio.AioRpcError, Problem) as error:
-            failure = self._failures.of_error(error, exchange.correlation_id)
+            failure = self._failures.of_error(error, exchange)
             exchange.code, exchange.reason = failure.code.name, failure.reason
             with contextlib.suppress(SlowClient):
                 await body.finish(framer.error(failure.body))

@@ -71,7 +71,7 @@ class Transcoder:
         except Problem as problem:
             await fail(self._failures.of_problem(problem, exchange.correlation_id), exchange, send)
         except grpc.aio.AioRpcError as error:
-            failure = self._failures.of_call(error, exchange.correlation_id)
+            failure = self._failures.of_call(error, exchange)
             await fail(failure, exchange, send, headers_of(error.trailing_metadata() or ()))
         except Disconnected:
             exchange.code = "CANCELLED"
@@ -80,7 +80,7 @@ class Transcoder:
         self, found: Found[Endpoint], scope: Scope, exchange: Exchange, receive: Receive, send: Send
     ) -> None:
         endpoint = found.target
-        exchange.rpc = endpoint.name
+        exchange.rpc, exchange.method = endpoint.name, endpoint.route.method.path[1:]
         wants = wanted(exchange.headers)
         body = b""
         if endpoint.binder.takes_body:

@@ -130,14 +130,16 @@ class KiteHistory:
             ):
                 body = await _limited(response)
         except (httpx.HTTPError, TimeoutError) as error:
-            raise Unavailable(f"the broker's API does not answer: {type(error).__name__}") from error
+            raise _unavailable(f"does not answer: {type(error).__name__}") from error
         if response.status_code == _OK:
             return body
         if response.status_code == _TOO_MANY or response.status_code >= _SERVER_ERROR:
-            raise Unavailable(
-                f"the broker's API answers {response.status_code}", retry_after=_retry_after(response.headers)
-            )
+            raise _unavailable(f"answers {response.status_code}", _retry_after(response.headers))
         raise SourceRefused(f"the broker's API answers {response.status_code}: {_said(body)}")
+
+
+def _unavailable(what: str, retry_after: float | None = None) -> Unavailable:
+    return Unavailable(f"the broker's API {what}", metadata={"dependency": "broker"}, retry_after=retry_after)
 
 
 def candles_of(body: bytes, *, has_volume: bool = True) -> HistoryBars:
@@ -148,7 +150,7 @@ def candles_of(body: bytes, *, has_volume: bool = True) -> HistoryBars:
         found = {bar[0]: bar for bar in (_bar(row, has_volume=has_volume) for row in rows)}
         return np.array(sorted(found.values()), dtype=HISTORY_BAR)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise Unavailable(f"the broker's API answers what is no history: {error}") from error
+        raise _unavailable(f"answers what is no history: {error}") from error
 
 
 def _bar(row: object, *, has_volume: bool) -> tuple[int, ...]:
@@ -180,7 +182,7 @@ async def _limited(response: httpx.Response) -> bytes:
     async for part in response.aiter_bytes():
         body += part
         if len(body) > _LONGEST_BODY:
-            raise Unavailable(f"the broker's API answers with more than {_LONGEST_BODY:,} bytes")
+            raise _unavailable(f"answers with more than {_LONGEST_BODY:,} bytes")
     return bytes(body)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -57,7 +58,7 @@ class Reason:
     code: grpc.StatusCode
     http_status: int
     metadata: frozenset[str]
-    """Keys that ErrorInfo.metadata may have."""
+    """Keys that ErrorInfo.metadata has."""
 
     retryable: bool
     """Repeating the call later may succeed."""
@@ -85,6 +86,11 @@ class ErrorCatalogue:
 def status_code(number: int) -> grpc.StatusCode:
     """The gRPC code of a `google.rpc.Status.code`; UNKNOWN for a number that gRPC does not have."""
     return _BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)
+
+
+def milliseconds(seconds: float) -> str:
+    """A duration as `deadline_ms` has it: whole milliseconds, rounded up."""
+    return str(math.ceil(round(seconds * 1e3, 6)))
 
 
 def load_catalogue() -> ErrorCatalogue:

@@ -89,6 +89,7 @@ class Admission:
             correlation,
             self._gates.peers.address(context.peer(), metadata),
             asyncio.get_running_loop().time() + seconds,
+            seconds,
             started,
             trace_id=trace_id(str(metadata[TRACE_PARENT])) if TRACE_PARENT in metadata else "",
         )

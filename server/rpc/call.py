@@ -53,6 +53,9 @@ class Call:
     deadline: float
     """Time of the event loop at which the call must end; infinite for streams without one."""
 
+    granted: float = float("inf")
+    """Seconds between its beginning and its deadline."""
+
     started: float = 0.0
     """Its beginning on the performance counter."""
 

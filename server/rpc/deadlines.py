@@ -8,7 +8,8 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar, cast
 
-from server.domain.errors import StrikelineError
+from server.contract.errors import milliseconds
+from server.domain.errors import DeadlineExceeded, StrikelineError
 
 T = TypeVar("T")
 
@@ -30,6 +31,11 @@ async def until(when: float, work: Coroutine[Any, Any, T], error: Callable[[], S
         if not limit.expired():
             raise
         raise error() from late
+
+
+def too_late(what: str, seconds: float) -> DeadlineExceeded:
+    """The error of something that was granted so many seconds and took longer."""
+    return DeadlineExceeded(what, metadata={"deadline_ms": milliseconds(seconds)})
 
 
 @types.coroutine

@@ -111,7 +111,11 @@ class KeyRing:
             except (OSError, TimeoutError, ValueError) as error:
                 log.warning("keys not read again: %s", error)
                 if not self._keys:
-                    raise Unavailable("token keys are not available", retry_after=RELOAD_INTERVAL) from error
+                    raise Unavailable(
+                        "token keys are not available",
+                        metadata={"dependency": "token_keys"},
+                        retry_after=RELOAD_INTERVAL,
+                    ) from error
 
     def _replace(self, keys: dict[str, Key]) -> None:
         self._read_at = self._clock()

@@ -14,7 +14,7 @@ from server.domain.errors import Aborted, DeadlineExceeded, StrikelineError
 from server.rpc.admission import CORRELATION, Admission, Metadata
 from server.rpc.border import Border
 from server.rpc.call import Call
-from server.rpc.deadlines import until
+from server.rpc.deadlines import too_late, until
 from server.rpc.replies import RpcContext
 from server.rpc.streams import OpenStream, Streams
 from server.rpc.telemetry import MethodTelemetry
@@ -48,7 +48,7 @@ class StreamHandler:
 
     async def _run(self, data: bytes, metadata: Metadata, call: Call, context: RpcContext) -> None:
         patience = min(call.deadline, asyncio.get_running_loop().time() + ADMISSION_SECONDS)
-        request, entry = await until(patience, self._open(data, metadata, call), _not_opened)
+        request, entry = await until(patience, self._open(data, metadata, call), lambda: _not_opened(call))
         try:
             await until(_end(call), self._write(request, call, context), lambda: _over(call))
         except asyncio.CancelledError as error:
@@ -98,8 +98,8 @@ def count_items(request: Message) -> int:
     return 1
 
 
-def _not_opened() -> DeadlineExceeded:
-    return DeadlineExceeded("the stream could not be opened in time")
+def _not_opened(call: Call) -> DeadlineExceeded:
+    return too_late("the stream could not be opened in time", min(call.granted, ADMISSION_SECONDS))
 
 
 def _end(call: Call) -> float:
@@ -112,7 +112,7 @@ def _end(call: Call) -> float:
 def _over(call: Call) -> StrikelineError:
     if call.principal.expires_at <= time.time() + 0.001:
         return expired(call.principal.expires_at)
-    return DeadlineExceeded("the time granted to the stream is over")
+    return too_late("the time granted to the stream is over", call.granted)
 
 
 def _uncancel() -> None:

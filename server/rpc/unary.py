@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from google.protobuf.message import Message
 
@@ -12,7 +13,7 @@ from server.domain.errors import DeadlineExceeded
 from server.rpc.admission import Admission, Metadata
 from server.rpc.border import Border
 from server.rpc.call import Call
-from server.rpc.deadlines import until
+from server.rpc.deadlines import too_late, until
 from server.rpc.replies import RpcContext
 from server.rpc.telemetry import MethodTelemetry
 
@@ -25,7 +26,6 @@ class UnaryHandler:
 
     def __init__(self, method: Method, answer: UnaryMethod, admission: Admission, telemetry: MethodTelemetry) -> None:
         policy = method.policy
-        self._deadline_ms = f"{(policy.deadline or 0) * 1e3:.0f}"
         self._cached = f"private, max-age={policy.cache_seconds}" if policy.cache_seconds else ""
         self._answer = answer
         self._admission = admission
@@ -35,7 +35,7 @@ class UnaryHandler:
         """GRPC's entry: serialised request -> serialised response."""
         metadata, call = self._border.enter(context)
         try:
-            reply = await until(call.deadline, self._work(data, metadata, call), self._too_late)
+            reply = await until(call.deadline, self._work(data, metadata, call), partial(_too_late, call))
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - the border: everything becomes a status
             await self._border.fail(context, call, error)
         self._border.leave(context, call)
@@ -48,5 +48,6 @@ class UnaryHandler:
             call.headers["cache-control"] = self._cached
         return reply if isinstance(reply, bytes) else reply.SerializeToString()
 
-    def _too_late(self) -> DeadlineExceeded:
-        return DeadlineExceeded("the time granted to the call is over", metadata={"deadline_ms": self._deadline_ms})
+
+def _too_late(call: Call) -> DeadlineExceeded:
+    return too_late("the time granted to the call is over", call.granted)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from google.protobuf.empty_pb2 import Empty
 
 from server.domain.calendar import exchange_date
-from server.domain.errors import InvalidArgument
+from server.domain.errors import FieldViolation, InvalidArgument
 from server.domain.symbols import canonical_underlying
 from server.market.feeds.kite_instruments import Dump, NotAnInstrumentFile, import_instruments
 from server.rpc.call import Call
@@ -128,7 +128,12 @@ class InstrumentService:
         try:
             report = await import_instruments(request.csv, self._instruments, self._listings, self._dump(request))
         except NotAnInstrumentFile as error:
-            raise InvalidArgument.of("csv", str(error), reason="IMPORT_UNREADABLE") from error
+            raise InvalidArgument(
+                f"csv: {error}",
+                reason="IMPORT_UNREADABLE",
+                metadata={"missing": " ".join(error.missing)},
+                violations=(FieldViolation("csv", str(error)),),
+            ) from error
         return ImportInstrumentsResponse(
             imported_count=report.imported,
             rejected_count=len(report.malformed),

@@ -57,7 +57,7 @@ class AccountStore:
         async with self._database.transaction(user, read_only=True) as transaction:
             row = await transaction.fetchrow(_SQL["get"], account)
         if row is None or row["user_id"] != user:
-            raise NotFound(f"no account {account}")
+            raise _no_account(account)
         return _account(row)
 
     async def owns(self, user: str, account: str) -> bool:
@@ -76,10 +76,14 @@ class AccountStore:
         return Page(items, encode_token((user,), [last.account]) if last else "", total)
 
 
+def _no_account(account: str) -> NotFound:
+    return NotFound(f"no account {account}", metadata={"resource": "account", "id": account})
+
+
 async def _create(transaction: Transaction, account: str, user: str, display_name: str) -> Account:
     row = await transaction.fetchrow(_SQL["insert"], account, user, display_name)
     if row is None:
-        raise NotFound(f"no account {account}")
+        raise _no_account(account)
     await insert_strategy(transaction, account, DEFAULT_STRATEGY)
     return _account(row)
 

@@ -94,7 +94,7 @@ class BackfillStore:
         """A backfill with its progress. Raises NotFound."""
         row = await self._database.fetchrow(_SQL["get"], name)
         if row is None:
-            raise NotFound(f"no backfill {name}", metadata={"backfill": name})
+            raise NotFound(f"no backfill {name}", metadata={"resource": "backfill", "id": name})
         errors = await self._database.fetch(_SQL["errors"], name, _ERRORS)
         return _backfill(row, errors)
 

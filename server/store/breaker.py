@@ -83,7 +83,11 @@ class Breaker:
         now = self._clock()
         left = self._next_probe - now
         if left > 0:
-            raise Unavailable(f"{self._name} is away", reason=self._reason, retry_after=max(left, 1.0))
+            # Of the reasons that breakers have, this one alone says which dependency it is.
+            metadata = {"dependency": self._name} if self._reason == Unavailable.reason else {}
+            raise Unavailable(
+                f"{self._name} is away", reason=self._reason, metadata=metadata, retry_after=max(left, 1.0)
+            )
         self._next_probe = now + self._pause
         self._probing = True
         return True

@@ -22,7 +22,7 @@ class CalendarStore:
             weekdays = await transaction.fetch(_SQL["weekdays"], calendar)
             dated = await transaction.fetch(_SQL["dated"], calendar)
         if not weekdays:
-            raise NotFound(f"no calendar {calendar}")
+            raise NotFound(f"no calendar {calendar}", metadata={"resource": "calendar", "id": calendar})
         return MarketCalendar(
             calendar, (WeekdayHours(**dict(row)) for row in weekdays), (DatedRow(**dict(row)) for row in dated)
         )

@@ -85,9 +85,10 @@ class Transaction:
 class Database:
     """Pool of one role's connections. Made by `Database.open`."""
 
-    def __init__(self, pool: asyncpg.Pool[Row], acquire_timeout: float) -> None:
+    def __init__(self, pool: asyncpg.Pool[Row], acquire_timeout: float, statement_timeout: float) -> None:
         self._pool = pool
         self._acquire_timeout = acquire_timeout
+        self._statement_timeout = statement_timeout
         self._waiting = 0
         self.watch = ServerWatch()
 
@@ -114,9 +115,9 @@ class Database:
         """
         if require_tls:
             require_verified(url)
-        with translated():
+        with translated(statement_timeout):
             pool = await _pool(url, size, acquire_timeout, statement_timeout, application_name)
-        database = cls(pool, acquire_timeout)
+        database = cls(pool, acquire_timeout, statement_timeout)
         try:
             if not allow_superuser:
                 await database.refuse_superuser()
@@ -133,7 +134,7 @@ class Database:
 
         `user` is whose tenant rows the api may see; None sees none. Never await anything but the database inside.
         """
-        with translated():
+        with translated(self._statement_timeout):
             connection, begun = await self._begin(isolation, read_only)
             try:
                 async with self._ended(begun):
@@ -172,7 +173,7 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Transaction]:
         """A connection on which each statement is its own transaction, for what no transaction may hold."""
-        with translated():
+        with translated(self._statement_timeout):
             await self._admit()
             connection = await self._acquire()
             try:
@@ -202,7 +203,10 @@ class Database:
         """Raises FailedPrecondition when this role stands above row-level security."""
         row = await self.fetchrow(_SQL["role"])
         if row is None or row["rolsuper"] or row["rolbypassrls"]:
-            raise FailedPrecondition("the database role is a superuser or bypasses row-level security")
+            raise FailedPrecondition(
+                "the database role is a superuser or bypasses row-level security",
+                metadata={"resource": "database_role", "state": "SUPERUSER"},
+            )
 
     async def _refuse_excess(self, replicas: int) -> None:
         row = await self.fetchrow(_SQL["connection_limit"])
@@ -210,7 +214,10 @@ class Database:
         size = self._pool.get_max_size()
         if replicas * size > limit:
             pools = f"a pool of {size} exceeds" if replicas == 1 else f"{replicas} pools of {size} exceed"
-            raise FailedPrecondition(f"{pools} the server's {limit} connections")
+            raise FailedPrecondition(
+                f"{pools} the server's {limit} connections",
+                metadata={"resource": "database_pool", "state": "TOO_LARGE"},
+            )
 
     async def ping(self) -> None:
         """Returns when the database answers; raises Unavailable or DeadlineExceeded when it does not."""
@@ -268,7 +275,10 @@ class Database:
     def _exhausted(self) -> Unavailable:
         self.watch.exhausted += 1
         return Unavailable(
-            "all database connections are in use", reason="DATABASE_POOL_EXHAUSTED", retry_after=self._acquire_timeout
+            "all database connections are in use",
+            reason="DATABASE_POOL_EXHAUSTED",
+            metadata={"size": str(self._pool.get_max_size())},
+            retry_after=self._acquire_timeout,
         )
 
     @asynccontextmanager

@@ -39,23 +39,29 @@ CONFLICT: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 _TAKEN: Final = MappingProxyType(
     {
-        "accounts_pkey": "an account of this name exists",
-        "strategies_display_name_key": "the account has another strategy of this display name",
-        "strategies_default_key": "the account has its default strategy already",
-        "instruments_key_key": "the instrument exists",
+        "accounts_pkey": ("account", "account", "an account of this name exists"),
+        "strategies_display_name_key": (
+            "strategy",
+            "display_name",
+            "the account has another strategy of this display name",
+        ),
+        "strategies_default_key": ("strategy", "is_default", "the account has its default strategy already"),
+        "instruments_key_key": ("instrument", "key", "the instrument exists"),
     }
 )
+"""By constraint: the resource, the field that is taken, and a text."""
 _MISSING: Final = MappingProxyType(
     {
-        "strategies_account_fkey": "no such account",
-        "legs_strategy_fkey": "no such strategy",
-        "legs_instrument_id_fkey": "no such instrument",
-        "bars_1m_instrument_id_fkey": "no such instrument",
-        "bars_stored_instrument_id_fkey": "no such instrument",
-        "strategy_m2m_strategy_fkey": "no such strategy",
-        "m2m_candles_strategy_fkey": "no such strategy",
+        "strategies_account_fkey": "account",
+        "legs_strategy_fkey": "strategy",
+        "legs_instrument_id_fkey": "instrument",
+        "bars_1m_instrument_id_fkey": "instrument",
+        "bars_stored_instrument_id_fkey": "instrument",
+        "strategy_m2m_strategy_fkey": "strategy",
+        "m2m_candles_strategy_fkey": "strategy",
     }
 )
+"""By constraint: the resource that went away between being looked up and being referred to."""
 _WRONG: Final = MappingProxyType(
     {
         "accounts_account_check": ("account", "must be 1 to 36 letters, digits, '_' or '-'"),
@@ -80,16 +86,19 @@ RETRY_AFTER: Final = 1.0
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turns errors of asyncpg that leave the block into domain errors. Deadlocks pass: `Database.run` repeats them."""
+def translated(limit: float) -> Iterator[None]:
+    """Turns errors of asyncpg that leave the block into domain errors. Deadlocks pass: `Database.run` repeats them.
+
+    `limit`: seconds that a statement may take.
+    """
     try:
         yield
     except CONFLICT:
         raise
     except asyncpg.PostgresError as error:
-        raise translate(error) from error
+        raise translate(error, limit) from error
     except TimeoutError as error:
-        raise DeadlineExceeded("the database did not answer in time") from error
+        raise _too_late(limit) from error
     except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise unavailable() from error
 
@@ -104,19 +113,23 @@ def conflicted() -> Aborted:
     return Aborted("other writers were faster; try again", reason="TRANSACTION_CONFLICT", retry_after=RETRY_AFTER)
 
 
-def translate(error: asyncpg.PostgresError) -> Exception:
+def translate(error: asyncpg.PostgresError, limit: float) -> Exception:
     """The domain error for an error of the server; the error itself when it is a mistake of ours."""
     if isinstance(error, CONNECTION_LOST):
         return unavailable()
     if isinstance(error, asyncpg.QueryCanceledError | asyncpg.LockNotAvailableError):
-        return DeadlineExceeded("the database did not answer in time")
+        return _too_late(limit)
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         return _constraint(error)
     if isinstance(error, asyncpg.DataError):
         return InvalidArgument("a value is out of range")
     if isinstance(error, asyncpg.InsufficientPrivilegeError) and "row-level security" in str(error):
-        return PermissionDenied("the row belongs to another user", reason="ACCOUNT_FORBIDDEN")
+        return PermissionDenied("the row belongs to another user", reason="ACCOUNT_FORBIDDEN", metadata={"account": ""})
     return error
+
+
+def _too_late(limit: float) -> DeadlineExceeded:
+    return DeadlineExceeded("the database did not answer in time", metadata={"deadline_ms": f"{limit * 1e3:.0f}"})
 
 
 def _constraint(error: asyncpg.IntegrityConstraintViolationError) -> StrikelineError:
@@ -124,7 +137,8 @@ def _constraint(error: asyncpg.IntegrityConstraintViolationError) -> StrikelineE
     # A constraint of a hypertable appears under its chunk's prefix, as 12_34_bars_1m_pkey.
     known = name.lstrip("0123456789_") if name[:1].isdigit() else name
     if isinstance(error, asyncpg.UniqueViolationError):
-        return AlreadyExists(_TAKEN.get(known, "it exists already"))
+        resource, field, text = _TAKEN.get(known, ("", "", "it exists already"))
+        return AlreadyExists(text, metadata={"resource": resource, "field": field})
     if isinstance(error, asyncpg.ForeignKeyViolationError):
         return _reference(error, known)
     if isinstance(error, asyncpg.NotNullViolationError):
@@ -135,5 +149,7 @@ def _constraint(error: asyncpg.IntegrityConstraintViolationError) -> StrikelineE
 
 def _reference(error: asyncpg.ForeignKeyViolationError, name: str) -> StrikelineError:
     if "still referenced" in (error.detail or ""):
-        return FailedPrecondition("other data still refers to it")
-    return NotFound(_MISSING.get(name, "what it refers to does not exist"))
+        return FailedPrecondition("other data still refers to it", metadata={"resource": "", "state": "REFERENCED"})
+    resource = _MISSING.get(name, "")
+    text = f"no such {resource}" if resource else "what it refers to does not exist"
+    return NotFound(text, metadata={"resource": resource, "id": ""})

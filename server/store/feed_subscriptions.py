@@ -51,7 +51,7 @@ class FeedSubscriptionStore:
         """Ends a subscription. Raises NotFound."""
         async with self._database.transaction() as transaction:
             if not await transaction.execute(_SQL["delete"], name):
-                raise NotFound(f"no feed subscription {name}", metadata={"feed_subscription": name})
+                raise NotFound(f"no feed subscription {name}", metadata={"resource": "feed_subscription", "id": name})
 
     async def instruments(self) -> list[Instrument]:
         """Every instrument that a subscription names or a living monitor session, each once, by number.

@@ -10,11 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from server.domain.errors import NotFound
 from server.store.database import Database, Row, Transaction
 from server.store.paging import Page, cut, decode_token, encode_token
 from server.store.records import CANDLE, Records, to_datetime, to_datetimes, to_nanoseconds
 from server.store.statements import Statements
+from server.store.strategy_errors import no_strategy
 from server.store.windows import up_to
 
 _SQL = Statements.of("m2m")
@@ -129,7 +129,7 @@ class M2mStore:
         async with self._database.transaction(user, read_only=True) as transaction:
             number = await transaction.fetchval(_SQL["strategy_number"], account, strategy)
             if number is None:
-                raise NotFound(f"no strategy {strategy}")
+                raise no_strategy(strategy)
             rows = await transaction.fetch(_SQL[statement], number, first, last, limit + 1)
         items, final = cut([M2mCandle(**dict(row)) for row in rows], limit)
         return Page(items, encode_token(query, [to_nanoseconds(final.open_time)]) if final else "")

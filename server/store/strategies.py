@@ -12,11 +12,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from server.domain.errors import Aborted, FailedPrecondition, NotFound
 from server.domain.m2m import Position, leg_m2m
 from server.store.database import Database, Row, Transaction
 from server.store.paging import Page, cut, decode_token, encode_token
 from server.store.statements import Statements
+from server.store.strategy_errors import (
+    changed_meanwhile,
+    default_strategy,
+    leg_closed,
+    no_exit_price,
+    no_leg,
+    no_strategy,
+    not_active,
+    strategy_full,
+)
 from server.store.strategy_values import (
     DEFAULT_STRATEGY,
     Leg,
@@ -57,6 +66,7 @@ class _Locked:
     """A strategy whose row this transaction holds."""
 
     number: int
+    strategy: str
     account: str
     status: StrategyStatus
     is_default: bool
@@ -82,7 +92,7 @@ class StrategyStore:
         async with self._database.transaction(user, read_only=True) as transaction:
             row = await transaction.fetchrow(_SQL["get"], account, strategy)
         if row is None:
-            raise _no_strategy(strategy)
+            raise no_strategy(strategy)
         return _strategy(row)
 
     async def list(
@@ -107,7 +117,7 @@ class StrategyStore:
         async def work(transaction: Transaction, locked: _Locked) -> bool:
             _require_changeable(locked)
             if locked.is_default and changes.display_name not in {None, locked.display_name}:
-                raise FailedPrecondition("the default strategy keeps its name")
+                raise default_strategy("keeps its name")
             values = (changes.display_name, changes.description, changes.tags)
             await transaction.execute(_SQL["update"], locked.number, *values)
             return True
@@ -122,7 +132,7 @@ class StrategyStore:
             if locked.status is StrategyStatus.ARCHIVED:
                 return False
             if locked.is_default:
-                raise FailedPrecondition("the default strategy cannot be archived")
+                raise default_strategy("cannot be archived")
             await transaction.execute(_SQL["set_status"], locked.number, StrategyStatus.ARCHIVED)
             return True
 
@@ -148,7 +158,7 @@ class StrategyStore:
                 return False
             _require_changeable(locked)
             if locked.is_default:
-                raise FailedPrecondition("the default strategy cannot be closed")
+                raise default_strategy("cannot be closed")
             legs = await transaction.fetch(_SQL["open_legs"], locked.number)
             await _close_legs(transaction, legs, exits, exit_time)
             await transaction.execute(_SQL["set_status"], locked.number, StrategyStatus.CLOSED)
@@ -172,7 +182,7 @@ class StrategyStore:
         async with self._database.transaction(user, read_only=True) as transaction:
             row = await transaction.fetchrow(_SQL["get_leg"], account, strategy, leg)
         if row is None:
-            raise _no_leg(leg)
+            raise no_leg(leg)
         return _leg(row)
 
     async def list_legs(
@@ -190,7 +200,7 @@ class StrategyStore:
         after = decode_token(query, page_token, int)
         async with self._database.transaction(user, read_only=True) as transaction:
             if await transaction.fetchrow(_SQL["get"], account, strategy) is None:
-                raise _no_strategy(strategy)
+                raise no_strategy(strategy)
             rows = await transaction.fetch(_SQL["list_legs"], *query, after[0] if after else 0, page_size + 1)
             total = await transaction.fetchval(_SQL["count_legs"], *query)
         items, last = cut([_leg(row) for row in rows], page_size)
@@ -282,10 +292,10 @@ class StrategyStore:
         async def locked_work(transaction: Transaction) -> T:
             row = await transaction.fetchrow(_SQL["lock"], account, strategy)
             if row is None:
-                raise _no_strategy(strategy)
+                raise no_strategy(strategy)
             _check_etag(etag, row["revision"])
             status = StrategyStatus(row["status"])
-            locked = _Locked(row["number"], account, status, row["is_default"], row["display_name"])
+            locked = _Locked(row["number"], strategy, account, status, row["is_default"], row["display_name"])
             result = await work(transaction, locked)
             if result is not False:
                 await transaction.execute(_SQL["touch"], row["number"])
@@ -308,7 +318,7 @@ async def insert_strategy(transaction: Transaction, account: str, new: NewStrate
 
 async def _insert_legs(transaction: Transaction, number: int, account: str, legs: Sequence[NewLeg]) -> Sequence[str]:
     if await transaction.fetchval(_SQL["count_all_legs"], number) + len(legs) > _MOST_LEGS:
-        raise FailedPrecondition(f"a strategy has at most {_MOST_LEGS} legs")
+        raise strategy_full(_MOST_LEGS)
     names = [f"leg-{uuid.uuid4().hex[:20]}" for _ in legs]
     for name, leg in zip(names, legs, strict=True):
         values = (leg.instrument_id, leg.side, leg.quantity, leg.entry_price, leg.notes)
@@ -319,11 +329,9 @@ async def _insert_legs(transaction: Transaction, number: int, account: str, legs
 async def _close_legs(
     transaction: Transaction, legs: Sequence[Row], exits: Mapping[str, Decimal], exit_time: datetime
 ) -> None:
-    missing = [leg["leg"] for leg in legs if leg["leg"] not in exits]
+    missing = [leg["instrument"] for leg in legs if leg["leg"] not in exits]
     if missing:
-        raise FailedPrecondition(
-            f"no exit price for {', '.join(missing)}", reason="PRICE_UNAVAILABLE", metadata={"legs": ",".join(missing)}
-        )
+        raise no_exit_price(" ".join(missing))
     prices = [exits[leg["leg"]] for leg in legs]
     profits = [
         leg_m2m(Position(Side(leg["side"]).direction, leg["quantity"], leg["entry_price"]), price)
@@ -335,7 +343,7 @@ async def _close_legs(
 async def _find_leg(transaction: Transaction, locked: _Locked, leg: str, etag: str | None) -> Row:
     row = await transaction.fetchrow(_SQL["find_leg"], locked.number, leg)
     if row is None:
-        raise _no_leg(leg)
+        raise no_leg(leg)
     _check_etag(etag, row["revision"])
     return row
 
@@ -344,26 +352,18 @@ async def _open_leg(transaction: Transaction, locked: _Locked, leg: str, etag: s
     _require_changeable(locked)
     row = await _find_leg(transaction, locked, leg, etag)
     if row["closed_at"] is not None:
-        raise FailedPrecondition(f"leg {leg} is closed")
+        raise leg_closed(leg)
     return row
 
 
 def _require_changeable(locked: _Locked) -> None:
     if locked.status not in _TAKES_CHANGES:
-        raise FailedPrecondition(f"the strategy is {locked.status.lower()}", reason="STRATEGY_NOT_ACTIVE")
+        raise not_active(locked.strategy, locked.status)
 
 
 def _check_etag(etag: str | None, revision: int) -> None:
     if etag and etag != str(revision):
-        raise Aborted("it was changed meanwhile: read it again")
-
-
-def _no_strategy(strategy: str) -> NotFound:
-    return NotFound(f"no strategy {strategy}")
-
-
-def _no_leg(leg: str) -> NotFound:
-    return NotFound(f"no leg {leg}")
+        raise changed_meanwhile(str(revision))
 
 
 def _state(text: str) -> StrategyState:

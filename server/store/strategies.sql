@@ -57,7 +57,10 @@ SELECT count(*) FROM legs WHERE strategy = $1;
 SELECT number, leg, side, quantity, entry_price, closed_at, revision FROM legs WHERE strategy = $1 AND leg = $2;
 
 -- name: open_legs
-SELECT number, leg, side, quantity, entry_price FROM legs WHERE strategy = $1 AND closed_at IS NULL ORDER BY number;
+SELECT l.number, l.leg, l.side, l.quantity, l.entry_price, i.key AS instrument
+FROM legs l JOIN instruments i USING (instrument_id)
+WHERE l.strategy = $1 AND l.closed_at IS NULL
+ORDER BY l.number;
 
 -- name: update_leg
 -- NULL leaves a column as it is.

@@ -21,7 +21,10 @@ def require_verified(url: str) -> None:
     hosts = [parts.hostname or "", *query.get("host", [])]
     if all(_local(host) for host in hosts if host) or query.get("sslmode") == [_VERIFIED]:
         return
-    raise FailedPrecondition(f"the database URL must have sslmode={_VERIFIED}: the server is on another machine")
+    raise FailedPrecondition(
+        f"the database URL must have sslmode={_VERIFIED}: the server is on another machine",
+        metadata={"resource": "database_url", "state": "UNVERIFIED"},
+    )
 
 
 def _local(host: str) -> bool:

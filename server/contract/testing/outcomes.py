@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from server.contract.errors import status_code
+from server.contract.errors import ErrorCatalogue, load_catalogue, status_code
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,25 @@ class Outcome:
         return self.code.name, self.reason, tuple(sorted(self.fields))
 
 
+@cache
+def _catalogue() -> ErrorCatalogue:
+    return load_catalogue()
+
+
 def failure_of(status: status_pb2.Status, headers: Mapping[str, str]) -> Outcome:
-    """The outcome that a google.rpc.Status describes."""
+    """The outcome that a google.rpc.Status describes.
+
+    Raises AssertionError for a known reason with other metadata than the contract promises.
+    """
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     request = error_details_pb2.RequestInfo()
     for detail in status.details:
         for known in (info, bad, request):
             if detail.Is(known.DESCRIPTOR):
                 detail.Unpack(known)
+    known = _catalogue().reasons.get(info.reason)
+    if known is not None and known.metadata != set(info.metadata):
+        raise AssertionError(f"{info.reason} has metadata {sorted(info.metadata)}, not {sorted(known.metadata)}")
     return Outcome(
         code=status_code(status.code),
         reason=info.reason,

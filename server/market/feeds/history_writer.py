@@ -69,7 +69,7 @@ class HistoryWriter:
 
     async def _wait(self, deadline: float, why: str) -> None:
         if self._clock.monotonic() > deadline:
-            raise Unavailable(why)
+            raise Unavailable(why, metadata={"dependency": "worker"})
         await self._clock.sleep(_POLL_SECONDS)
 
 

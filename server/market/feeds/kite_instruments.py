@@ -48,7 +48,11 @@ _DEFAULT_TICK: Final = Decimal("0.05")
 
 
 class NotAnInstrumentFile(ValueError):
-    """The text is no instrument dump; it says what is missing."""
+    """The text is no instrument dump. `missing`: the columns that it lacks, when that is why."""
+
+    def __init__(self, message: str, missing: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.missing = tuple(missing)
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,8 @@ def parse_instruments(data: bytes) -> ParsedInstruments:
     _, header = next(lines, (1, []))
     missing = [name for name in REQUIRED_COLUMNS if name not in header]
     if missing:
-        raise NotAnInstrumentFile(f"not the broker's instrument CSV, columns missing: {', '.join(missing)}")
+        names = ", ".join(missing)
+        raise NotAnInstrumentFile(f"not the broker's instrument CSV, columns missing: {names}", missing)
     found: dict[str, NewInstrument] = {}
     malformed: list[MalformedInstrument] = []
     rows = 0

@@ -174,7 +174,9 @@ class Channel:
             async with asyncio.timeout(timeout):
                 await arrival
         except TimeoutError as error:
-            raise Unavailable("this server has not yet seen that position", retry_after=1.0) from error
+            raise Unavailable(
+                "this server has not yet seen that position", metadata={"dependency": "log"}, retry_after=1.0
+            ) from error
         finally:
             self._arrivals.pop(arrival, None)
 

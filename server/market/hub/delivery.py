@@ -115,7 +115,8 @@ class Delivery:
 
     def _give_up(self) -> None:
         # Nothing can be told to somebody who reads nothing: the call is cancelled under it.
-        self.end(ResourceExhausted("the client reads nothing", reason="SLOW_CONSUMER"))
+        unread = {"waiting_events": "0"}
+        self.end(ResourceExhausted("the client reads nothing", reason="SLOW_CONSUMER", metadata=unread))
         if self._task is not None:
             self._task.cancel()
 

@@ -41,7 +41,10 @@ def make_hub(
 ) -> Hub:
     """The hub of an api process, to be entered. Raises FailedPrecondition when the stream secret is too short."""
     if len(settings.stream_secret) < _SHORTEST_SECRET:
-        raise FailedPrecondition(f"STRIKELINE_STREAM_SECRET needs at least {_SHORTEST_SECRET} characters")
+        raise FailedPrecondition(
+            f"STRIKELINE_STREAM_SECRET needs at least {_SHORTEST_SECRET} characters",
+            metadata={"resource": "stream_secret", "state": "TOO_SHORT"},
+        )
     return Hub(logs_of(settings, redis), _stores(settings, database, calendars), hub_settings(settings), clock)
 
 

@@ -94,6 +94,7 @@ async def test_a_display_name_is_used_once(call):
     answer = await call("CreateStrategy", request, fails=True)
 
     assert (answer.code, answer.info.reason) == (grpc.StatusCode.ALREADY_EXISTS, "RESOURCE_EXISTS")
+    assert dict(answer.info.metadata) == {"resource": "strategy", "field": "display_name"}
 
 
 async def test_an_empty_name_is_named_as_violation(call):
@@ -124,6 +125,7 @@ async def test_the_default_strategy_keeps_its_name(call):
     answer = await call("UpdateStrategy", pb.UpdateStrategyRequest(strategy=given), fails=True)
 
     assert answer.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert dict(answer.info.metadata) == {"resource": "strategy", "state": "DEFAULT"}
 
 
 async def test_the_default_strategy_may_be_given_the_name_that_it_has(call):
@@ -160,11 +162,12 @@ async def test_an_update_without_mask_changes_what_is_not_empty(call):
 async def test_an_old_etag_is_refused(call):
     made = await make(call)
     given = strategy_pb2.Strategy(account="mine", strategy=made.strategy, display_name="First", etag=made.etag)
-    await call("UpdateStrategy", pb.UpdateStrategyRequest(strategy=given))
+    changed = await call("UpdateStrategy", pb.UpdateStrategyRequest(strategy=given))
 
     answer = await call("UpdateStrategy", pb.UpdateStrategyRequest(strategy=given), fails=True)
 
     assert (answer.code, answer.info.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+    assert dict(answer.info.metadata) == {"etag": changed.etag}
 
 
 async def test_an_archived_strategy_takes_no_changes(call):
@@ -178,12 +181,14 @@ async def test_an_archived_strategy_takes_no_changes(call):
     assert archived == again
     assert archived.status == strategy_pb2.STRATEGY_STATUS_ARCHIVED
     assert (answer.code, answer.info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "STRATEGY_NOT_ACTIVE")
+    assert dict(answer.info.metadata) == {"strategy": made.strategy, "state": "ARCHIVED"}
 
 
 async def test_an_unknown_strategy_is_not_found(call):
     answer = await call("GetStrategy", pb.GetStrategyRequest(account="mine", strategy="nosuch"), fails=True)
 
     assert (answer.code, answer.info.reason) == (grpc.StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND")
+    assert dict(answer.info.metadata) == {"resource": "strategy", "id": "nosuch"}
 
 
 async def test_a_leg_is_created_with_canonical_key_and_exact_price(call):

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from server.contract.errors import HTTP_STATUS, load_catalogue, status_code
+from server.contract.errors import HTTP_STATUS, load_catalogue, milliseconds, status_code
 from server.domain import errors
 
 ROOT = Path(__file__).parents[3]
@@ -87,6 +87,11 @@ def test_a_reason_under_a_foreign_code_has_the_codes_status() -> None:
 )
 def test_each_code_has_its_http_status(code: str, status: int) -> None:
     assert HTTP_STATUS[grpc.StatusCode[code]] == status
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5.0, "5000"), (1e-9, "1"), (0.0, "0"), (16.1, "16100"), (0.0011, "2")])
+def test_a_deadline_is_stated_in_milliseconds_rounded_up(seconds: float, text: str) -> None:
+    assert milliseconds(seconds) == text
 
 
 def test_422_is_never_used() -> None:

@@ -170,6 +170,17 @@ def test_a_body_that_is_no_object_is_refused(routes: Routes, body: bytes, reason
     assert violations(error) == ["body"]
 
 
+@pytest.mark.parametrize(
+    ("body", "position"), [(b'{"pageSize": ', "line 1, column 14"), (b'{\n "a": tru}', "line 2, column 7")]
+)
+def test_the_place_where_a_body_is_broken_is_named(body: bytes, position: str) -> None:
+    with pytest.raises(Problem) as error:
+        parse_json(body)
+
+    assert error.value.metadata == {"position": position}
+    assert error.value.message.endswith(f" at {position}")
+
+
 def test_a_body_of_too_many_values_is_refused_before_it_is_read() -> None:
     with pytest.raises(BadRequest, match="more than"):
         parse_json(b"[" + b"1," * MOST_VALUES + b"1]")

@@ -6,6 +6,7 @@ import grpc
 import pytest
 from google.rpc import status_pb2
 
+from gateway.exchange import Exchange
 from gateway.transcoder.failure import FailureEncoder
 from gateway.transcoder.message import NativeCodec
 from gateway.transcoder.problem import BadRequest, Problem, body_too_large, wrong_method
@@ -25,6 +26,10 @@ def call_error(
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, text, text)
 
 
+def an_exchange(timeout: float | None = 0.5) -> Exchange:
+    return Exchange("id-1", {}, "10.0.0.9", method="strikeline.v1.XService/GetX", timeout=timeout)
+
+
 def info(body: bytes) -> dict:
     return json.loads(body)["details"][0]
 
@@ -35,11 +40,28 @@ def info(body: bytes) -> dict:
 def test_every_code_has_its_http_status_and_hides_what_a_library_says(
     failures: FailureEncoder, code: grpc.StatusCode
 ) -> None:
-    failure = failures.of_call(call_error(code), "id-1")
+    failure = failures.of_call(call_error(code), an_exchange())
 
     assert failure.http_status == HTTP_STATUS[failure.code]
     assert failure.code in (code, grpc.StatusCode.INTERNAL)
     assert b"secret" not in failure.body
+
+
+@pytest.mark.parametrize(
+    ("code", "timeout", "metadata"),
+    [
+        (grpc.StatusCode.DEADLINE_EXCEEDED, 0.5, {"deadline_ms": "500"}),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, 1e-9, {"deadline_ms": "1"}),
+        (grpc.StatusCode.UNIMPLEMENTED, 0.5, {"method": "strikeline.v1.XService/GetX"}),
+        (grpc.StatusCode.UNAVAILABLE, 0.5, {}),
+    ],
+)
+def test_what_only_the_code_says_has_the_metadata_of_its_reason(
+    failures: FailureEncoder, code: grpc.StatusCode, timeout: float, metadata: dict[str, str]
+) -> None:
+    failure = failures.of_call(call_error(code), an_exchange(timeout))
+
+    assert info(failure.body).get("metadata", {}) == metadata
 
 
 def test_the_servers_status_is_passed_on_with_its_details(failures: FailureEncoder) -> None:
@@ -47,7 +69,9 @@ def test_the_servers_status_is_passed_on_with_its_details(failures: FailureEncod
     for detail in details():
         status.details.add().Pack(detail)
 
-    failure = failures.of_call(call_error(grpc.StatusCode.INVALID_ARGUMENT, status=status.SerializeToString()), "id-1")
+    error = call_error(grpc.StatusCode.INVALID_ARGUMENT, status=status.SerializeToString())
+
+    failure = failures.of_call(error, an_exchange())
 
     body = json.loads(failure.body)
     assert (body["code"], body["message"], failure.http_status) == (3, "wrong", 400)
@@ -72,13 +96,13 @@ def test_a_detail_of_an_unknown_type_keeps_its_bytes(failures: FailureEncoder) -
 
 
 def test_damaged_details_are_an_internal_error(failures: FailureEncoder) -> None:
-    failure = failures.of_call(call_error(grpc.StatusCode.NOT_FOUND, status=b"\xff"), "id-1")
+    failure = failures.of_call(call_error(grpc.StatusCode.NOT_FOUND, status=b"\xff"), an_exchange())
 
     assert (failure.http_status, failure.reason) == (500, "INTERNAL")
 
 
 def test_a_server_that_is_away_is_worth_a_retry(failures: FailureEncoder) -> None:
-    failure = failures.of_call(call_error(grpc.StatusCode.UNAVAILABLE), "id-1")
+    failure = failures.of_call(call_error(grpc.StatusCode.UNAVAILABLE), an_exchange())
 
     assert (failure.http_status, failure.reason) == (503, "SERVER_UNREACHABLE")
     assert (b"retry-after", b"1") in failure.headers

@@ -53,6 +53,7 @@ def test_a_client_may_shorten_a_deadline_and_not_lengthen_it(
     request = exchange(grpc_timeout=stated) if stated else exchange()
 
     assert timeout_of(request, routes["EchoQuery"].method) == pytest.approx(seconds)
+    assert request.timeout == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("stated", ["5", "S", "-1S", "1.5S", "123456789S", "1x"])

@@ -540,7 +540,7 @@ class ErrorReason(betterproto2.Enum):
 
     IMPORT_UNREADABLE = 7
     """
-    An imported file as a whole cannot be read, such as by missing columns. {"missing": "tick_size lot_size"}
+    An imported file as a whole cannot be read, such as by missing columns, which are named then. {"missing": "tick_size lot_size"}
     """
 
     CREDENTIAL_MISSING = 20
@@ -640,7 +640,7 @@ class ErrorReason(betterproto2.Enum):
 
     ETAG_MISMATCH = 70
     """
-    Another writer was faster: read again and repeat. {"etag": "12"}
+    Another writer was faster: read again and repeat. The etag is the present one. {"etag": "12"}
     """
 
     TRANSACTION_CONFLICT = 71
@@ -732,7 +732,8 @@ class ErrorReason(betterproto2.Enum):
 
     DEADLINE_EXCEEDED = 110
     """
-    The time granted to the call is over: the caller's deadline or the method's. {"deadline_ms": "5000"}
+    The time granted to the call is over: the caller's deadline, the method's, or that of a database statement. It is stated in
+    whole milliseconds, rounded up. {"deadline_ms": "5000"}
     """
 
     CANCELLED = 111
@@ -3631,7 +3632,7 @@ class ErrorReasonPolicy(betterproto2.Message):
 
     metadata: "list[str]" = betterproto2.field(2, betterproto2.TYPE_STRING, repeated=True)
     """
-    Keys of ErrorInfo.metadata that it may carry.
+    Keys of ErrorInfo.metadata: it always carries all of them and no other.
     """
 
     http_status: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)

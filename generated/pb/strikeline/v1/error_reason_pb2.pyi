@@ -43,7 +43,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_FIELD_UNKNOWN: _ErrorReason.ValueType  # 6
     """A query parameter or a body field that the request does not have; BadRequest names it. {"field": "pageSzie"}"""
     ERROR_REASON_IMPORT_UNREADABLE: _ErrorReason.ValueType  # 7
-    """An imported file as a whole cannot be read, such as by missing columns. {"missing": "tick_size lot_size"}"""
+    """An imported file as a whole cannot be read, such as by missing columns, which are named then. {"missing": "tick_size lot_size"}"""
     ERROR_REASON_CREDENTIAL_MISSING: _ErrorReason.ValueType  # 20
     """The call carries no credential. No metadata."""
     ERROR_REASON_CREDENTIAL_INVALID: _ErrorReason.ValueType  # 21
@@ -83,7 +83,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MARKET_TIME_UNKNOWN: _ErrorReason.ValueType  # 64
     """What is asked depends on market time, and no tick has come yet: repeat the call, or state a time. No metadata."""
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 70
-    """Another writer was faster: read again and repeat. {"etag": "12"}"""
+    """Another writer was faster: read again and repeat. The etag is the present one. {"etag": "12"}"""
     ERROR_REASON_TRANSACTION_CONFLICT: _ErrorReason.ValueType  # 71
     """Concurrent transactions stood in each other's way more often than the server retries. No metadata."""
     ERROR_REASON_STREAM_CANCELLED: _ErrorReason.ValueType  # 72
@@ -123,7 +123,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     {"monitor_session": "5d41…", "revision": "2"}
     """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 110
-    """The time granted to the call is over: the caller's deadline or the method's. {"deadline_ms": "5000"}"""
+    """The time granted to the call is over: the caller's deadline, the method's, or that of a database statement. It is stated in
+    whole milliseconds, rounded up. {"deadline_ms": "5000"}
+    """
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 111
     """The caller went away. No metadata."""
     ERROR_REASON_METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 120
@@ -155,7 +157,7 @@ ERROR_REASON_BODY_MALFORMED: ErrorReason.ValueType  # 5
 ERROR_REASON_FIELD_UNKNOWN: ErrorReason.ValueType  # 6
 """A query parameter or a body field that the request does not have; BadRequest names it. {"field": "pageSzie"}"""
 ERROR_REASON_IMPORT_UNREADABLE: ErrorReason.ValueType  # 7
-"""An imported file as a whole cannot be read, such as by missing columns. {"missing": "tick_size lot_size"}"""
+"""An imported file as a whole cannot be read, such as by missing columns, which are named then. {"missing": "tick_size lot_size"}"""
 ERROR_REASON_CREDENTIAL_MISSING: ErrorReason.ValueType  # 20
 """The call carries no credential. No metadata."""
 ERROR_REASON_CREDENTIAL_INVALID: ErrorReason.ValueType  # 21
@@ -195,7 +197,7 @@ ERROR_REASON_PRICE_UNAVAILABLE: ErrorReason.ValueType  # 62
 ERROR_REASON_MARKET_TIME_UNKNOWN: ErrorReason.ValueType  # 64
 """What is asked depends on market time, and no tick has come yet: repeat the call, or state a time. No metadata."""
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 70
-"""Another writer was faster: read again and repeat. {"etag": "12"}"""
+"""Another writer was faster: read again and repeat. The etag is the present one. {"etag": "12"}"""
 ERROR_REASON_TRANSACTION_CONFLICT: ErrorReason.ValueType  # 71
 """Concurrent transactions stood in each other's way more often than the server retries. No metadata."""
 ERROR_REASON_STREAM_CANCELLED: ErrorReason.ValueType  # 72
@@ -235,7 +237,9 @@ ERROR_REASON_MONITOR_SESSION_CHANGED: ErrorReason.ValueType  # 107
 {"monitor_session": "5d41…", "revision": "2"}
 """
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 110
-"""The time granted to the call is over: the caller's deadline or the method's. {"deadline_ms": "5000"}"""
+"""The time granted to the call is over: the caller's deadline, the method's, or that of a database statement. It is stated in
+whole milliseconds, rounded up. {"deadline_ms": "5000"}
+"""
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 111
 """The caller went away. No metadata."""
 ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 120
@@ -266,7 +270,7 @@ class ErrorReasonPolicy(_message.Message):
     """Repeating the same call later may succeed. RetryInfo says when, where that is known."""
     @_builtins.property
     def metadata(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Keys of ErrorInfo.metadata that it may carry."""
+        """Keys of ErrorInfo.metadata: it always carries all of them and no other."""
 
     def __init__(
         self,
