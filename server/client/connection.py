@@ -11,8 +11,10 @@ import grpc
 
 from generated.clients.strikeline.v1 import (
     AccountServiceStub,
+    FuturesServiceStub,
     InstrumentServiceStub,
     MarketDataServiceStub,
+    OptionServiceStub,
     StrategyServiceStub,
     SystemServiceStub,
 )
@@ -35,11 +37,13 @@ class Client:
         self.system = self.service(SystemServiceStub)
         self.instruments = self.service(InstrumentServiceStub)
         self.market_data = self.service(MarketDataServiceStub)
+        self.options = self.service(OptionServiceStub)
+        self.futures = self.service(FuturesServiceStub)
         self.strategies = self.service(StrategyServiceStub)
         self.accounts = self.service(AccountServiceStub)
 
     def service(self, stub: type[Stub]) -> Stub:
-        """A client of any generated stub class, for services that have no attribute here."""
+        """A client of any generated stub class, such as one of a later version of the contract."""
         combined = type(stub.__name__.removesuffix("Stub") + "Client", (OverTransport, stub), {})
         return cast("Stub", combined(self._transport))
 

@@ -8,7 +8,9 @@ import pytest
 from generated.clients.strikeline.v1 import (
     CreateStrategyRequest,
     GetServerInfoRequest,
+    GetTermStructureRequest,
     ListBarsRequest,
+    ListExpiriesRequest,
     ListM2MCandlesRequest,
     Side,
     Strategy,
@@ -43,6 +45,15 @@ async def test_market_data_comes_as_numbers_and_datetimes(client: Client) -> Non
 
     assert [bar.open_time.minute for bar in answer.bars] == [45, 46]
     assert (answer.bars[1].open, answer.bars[1].volume, answer.bars[1].open_interest) == (101.0, 1000, 5001)
+
+
+async def test_options_and_futures_have_their_own_services(client: Client) -> None:
+    with pytest.raises(CallError) as no_options:
+        await client.options.list_expiries(ListExpiriesRequest(underlying="NOSUCH"))
+    with pytest.raises(CallError) as no_futures:
+        await client.futures.get_term_structure(GetTermStructureRequest(underlying="NOSUCH"))
+
+    assert [error.value.metadata for error in (no_options, no_futures)] == [{"underlying": "NOSUCH"}] * 2
 
 
 async def test_money_comes_as_decimal_text(client: Client, world: World, contract_database: TestDatabase) -> None:
