@@ -8,6 +8,7 @@ from typing import TypeAlias
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.transcoder.problem import BadRequest
+from server.contract.wording import choice_of
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = "dict[str, Json]"
@@ -78,7 +79,7 @@ def expectation(field: FieldDescriptor) -> str:
             return expectation(field.message_type.fields_by_name["value"])
         return _EXPECTED_MESSAGE.get(field.message_type.full_name, f"must be a {field.message_type.name}")
     if field.enum_type is not None:
-        return f"must be one of {', '.join(field.enum_type.values_by_name)}"
+        return choice_of(field, field.enum_type)
     if field.type in _EXPECTED:
         return _EXPECTED[field.type]
     bits = "64" if field.cpp_type in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64) else "32"

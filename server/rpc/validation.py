@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 import protovalidate
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from server.contract.wording import choice_of, form_of
 from server.domain.errors import FieldViolation, InvalidArgument
+
+_CHOICES = frozenset({"enum.defined_only", "enum.not_in"})
 
 
 class RequestValidator:
@@ -29,17 +33,43 @@ class RequestValidator:
         nuls = tuple(_with_nul(message, "")) if b"\0" in wire else ()
         if not nuls and not self._validator.collect_violations(message, fail_fast=True):
             return
-        found = (*(_violation(item) for item in self._validator.collect_violations(message)), *nuls)
+        found = (*(_violation(message, item) for item in self._validator.collect_violations(message)), *nuls)
         raise InvalidArgument(f"{found[0].field}: {found[0].description}" if found else "invalid", violations=found)
 
 
-def _violation(violation: protovalidate.Violation) -> FieldViolation:
+def _violation(message: Message, violation: protovalidate.Violation) -> FieldViolation:
     field = field_path(violation)
     if violation.proto.rule is None:
         # A rule over a whole message names the field in its id: "end_time.after_start_time".
         named = violation.proto.rule_id.rpartition(".")[0]
         field = f"{field}.{named}" if field and named else field or named
-    return FieldViolation(field, violation.proto.message)
+    return FieldViolation(field, _description(message, violation))
+
+
+def _description(message: Message, violation: protovalidate.Violation) -> str:
+    rule = violation.proto.rule_id
+    if rule == "string.pattern":
+        return form_of(str(violation.rule_value))
+    if rule in _CHOICES:
+        field = _field(message, violation)
+        if field is not None and field.enum_type is not None:
+            return choice_of(field, field.enum_type)
+    return violation.proto.message
+
+
+def _field(message: Message, violation: protovalidate.Violation) -> FieldDescriptor | None:
+    """The field that a violation is about."""
+    descriptor, field = cast("Descriptor | None", message.DESCRIPTOR), None
+    path = violation.proto.field
+    for element in path.elements if path is not None else ():
+        if descriptor is None:
+            return None
+        field = descriptor.fields_by_name[element.field_name]
+        descriptor = field.message_type
+        if descriptor is not None and descriptor.GetOptions().map_entry:
+            field = descriptor.fields_by_name["value"]
+            descriptor = field.message_type
+    return field
 
 
 def _with_nul(message: Message, prefix: str) -> Iterator[FieldViolation]:

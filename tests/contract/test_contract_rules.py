@@ -8,6 +8,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from buf.validate import validate_pb2
 from server.contract.methods import Contract, Method, load_contract, public_files
+from server.contract.wording import FORMS
 
 CONTRACT: Contract = load_contract()
 METHODS = list(CONTRACT)
@@ -80,6 +81,18 @@ def test_every_field_of_a_request_is_bounded(method: Method) -> None:
     ]
 
     assert unbounded == []
+
+
+def patterns(field: FieldDescriptor) -> set[str]:
+    rules = field.GetOptions().Extensions[validate_pb2.field]
+    texts = (rules, rules.repeated.items, rules.map.keys, rules.map.values)
+    return {item.string.pattern for item in texts if item.string.pattern}
+
+
+def test_every_pattern_is_worded_for_people_and_no_other() -> None:
+    used = {pattern for method in METHODS for _, field in fields(method.request) for pattern in patterns(field)}
+
+    assert used == set(FORMS)
 
 
 @pytest.mark.parametrize("name", MONEY_MESSAGES)

@@ -9,7 +9,11 @@ from strikeline.v1 import account_service_pb2 as accounts
 from strikeline.v1 import futures_requests_pb2 as futures
 from strikeline.v1 import instrument_service_pb2 as instruments
 from strikeline.v1 import market_data_service_pb2 as market
+from strikeline.v1 import moneyness_series_pb2 as series
+from strikeline.v1 import option_distribution_pb2 as distribution
+from strikeline.v1 import option_pb2 as option
 from strikeline.v1 import strategy_requests_pb2 as strategies
+from strikeline.v1 import stream_pb2 as stream
 
 STRATEGY = {"display_name": "a", "tags": ["x", "y"]}
 
@@ -38,6 +42,39 @@ def strategy(**changes: object) -> strategies.CreateStrategyRequest:
 )
 def test_a_nul_character_is_refused_where_it_stands(request_: Message, field: str) -> None:
     assert FieldViolation(field, "must not contain the character U+0000") in refused(request_)
+
+
+SIDES = "must be one of OPTION_TYPE_UNSPECIFIED, OPTION_TYPE_CALL, OPTION_TYPE_PUT"
+EXPIRY = "must be a date such as 2025-11-25, or a label such as NWeek+0 or NMonth+1; in a URL, + is written %2B"
+
+
+@pytest.mark.parametrize(
+    ("request_", "field", "description"),
+    [
+        (distribution.GetStrikeDistributionRequest(option_type=7), "option_type", SIDES),
+        (series.ListMoneynessSeriesRequest(expiries=["2025-11-25", "NWeek 0"]), "expiries[1]", EXPIRY),
+        (strategies.GetStrategyRequest(account="a b"), "account", "must consist of letters, digits, '_' and '-'"),
+    ],
+)
+def test_a_violation_is_worded_for_people(request_: Message, field: str, description: str) -> None:
+    assert FieldViolation(field, description) in refused(request_)
+
+
+@pytest.mark.parametrize("indicator", [0, 99])
+def test_an_enum_that_is_wrong_or_missing_is_told_what_it_may_be(indicator: int) -> None:
+    request = series.ListMoneynessSeriesRequest(indicator=indicator)
+
+    told = {item.field: item.description for item in refused(request)}["indicator"]
+
+    names = told.removeprefix("must be one of ").split(", ")
+    assert names == option.OptionIndicator.keys()[1:]
+
+
+def test_an_enum_deep_in_a_request_is_told_too() -> None:
+    request = market.StreamTicksRequest(instruments=["NSE:INFY"], options={"slow_consumer": 9})
+
+    names = ", ".join(stream.SlowConsumer.keys())
+    assert refused(request) == [FieldViolation("options.slow_consumer", f"must be one of {names}")]
 
 
 def test_a_nul_character_is_named_beside_what_else_is_wrong() -> None:
