@@ -34,7 +34,9 @@ class Transcoder:
         shared: SharedPayloads, body_limit: int,
     ) -> None:  # fmt: skip
         self.endpoints = tuple(_endpoint(route, codec, upstream, shared) for route in routes)
-        self._matcher = Matcher((item.route.rule.verb, item.route.template, item) for item in self.endpoints)
+        self._matcher = Matcher(
+            (verb, item.route.template, item) for item in self.endpoints for verb in _verbs(item.route)
+        )
         self._failures = failures
         self._streamer = streamer
         self._body_limit = body_limit
@@ -108,6 +110,12 @@ class Transcoder:
                 await respond(send, 304, headers[1:], b"")
                 return
         await respond(send, 200, headers, endpoint.encoder.encode(reply, proto_names=wants.proto_names))
+
+
+def _verbs(route: Route) -> tuple[str, ...]:
+    """HTTP methods of a route: HEAD wherever GET has an end. The HTTP server keeps the body of such answers back."""
+    verb = route.rule.verb
+    return ("GET", "HEAD") if verb == "GET" and not route.method.server_streaming else (verb,)
 
 
 def _endpoint(route: Route, codec: Codec, upstream: Upstream, shared: SharedPayloads) -> Endpoint:

@@ -126,12 +126,13 @@ REFUSED_ALIKE = [
 DIFFERENT: dict[str, list[Request]] = {
     "wrong-method": [
         Request("POST", "/v1/everything:query"),
-        Request("HEAD", "/v1/everything:query"),
+        Request("HEAD", "/v1/everything:stream"),
         Request("OPTIONS", "/v1/everything:query"),
         *bodies("{}", target="/v1/segments/s"),
         *bodies("{}", method="PUT", target="/v1/segments/s:inspect"),
         *get("/v1/everything"),
     ],
+    "head": [Request("HEAD", "/v1/everything:query")],
     "unknown-body-field": bodies('{"nope":1}', '{"part":{"nope":1}}', '{"renamedValue":"x"}'),
     "query-overrides": [
         *get("/v1/everything/by-number/7?int64Value=8", "/v1/nested/a/5?part.name=x"),

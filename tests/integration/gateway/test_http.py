@@ -29,6 +29,38 @@ async def test_a_call_is_answered_with_quota_and_time(client: httpx.AsyncClient)
     assert response.headers["cache-control"] == "no-store"
 
 
+async def test_head_has_the_headers_of_get_and_no_body(client: httpx.AsyncClient) -> None:
+    whole = await client.get(QUOTE)
+
+    response = await client.head(QUOTE)
+
+    assert (response.status_code, response.content) == (200, b"")
+    told = ("content-type", "content-length", "cache-control", "vary", "ratelimit-limit")
+    assert [response.headers[name] for name in told] == [whole.headers[name] for name in told]
+
+
+async def test_head_fails_as_get_does(client: httpx.AsyncClient) -> None:
+    response = await client.head("/v1/quotes:batchGet")
+
+    assert (response.status_code, response.content) == (400, b"")
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "allowed"),
+    [
+        ("POST", "/v1/quotes:batchGet", "GET, HEAD"),
+        ("HEAD", "/v1/ticks:stream", "GET"),
+        ("HEAD", "/v1/options:calculateGreeks", "POST"),
+    ],
+)
+async def test_allow_names_head_where_get_has_an_end(
+    client: httpx.AsyncClient, verb: str, path: str, allowed: str
+) -> None:
+    response = await client.request(verb, path)
+
+    assert (response.status_code, response.headers["allow"]) == (405, allowed)
+
+
 async def test_proto_names_on_request(client: httpx.AsyncClient) -> None:
     response = await client.get(QUOTE, headers={"accept": "application/json; names=proto"})
 
