@@ -35,7 +35,7 @@ class GatewaySettings:
     """Largest body of a request."""
 
     message_limit: int = count(1024 * 1024)
-    """Largest inbound socket message."""
+    """Largest inbound socket message. A larger one is not read: the socket closes with 1009."""
 
     messages_per_second: int = count(100)
     """Most inbound messages a second on one socket; as many may come at once."""

@@ -258,15 +258,20 @@ async def test_a_flood_of_messages_closes(api: Api) -> None:
         assert await close_code(connection) == 4008
 
 
-async def test_a_message_that_is_too_large_closes(api: Api) -> None:
+async def test_a_message_that_is_too_large_is_not_read_and_closes(api: Api) -> None:
     settings = GatewaySettings(message_limit=1000)
     async with (
         running_gateway(api.address, settings=settings) as gateway,
         connect(gateway.socket, additional_headers=bearer(api)) as connection,
     ):
-        await connection.send("x" * 2000)
+        await connection.send("x" * 1000)
+        explained = await hear(connection)
+        await connection.send("x" * 1001)
 
-        assert await close_code(connection) == 1009
+        with pytest.raises(ConnectionClosed):
+            await hear(connection)
+        assert explained["error"]["details"][0]["reason"] == "BODY_MALFORMED"
+        assert connection.close_code == 1009
 
 
 async def test_a_socket_carries_a_bounded_number_of_calls(api: Api) -> None:

@@ -676,7 +676,7 @@ class ErrorReason(betterproto2.Enum):
 
     BODY_TOO_LARGE = 93
     """
-    The HTTP body or socket message is larger than allowed. {"limit_bytes": "10485760"}
+    The HTTP body is larger than allowed. A socket message that is larger than 1 MiB closes the socket with 1009. {"limit_bytes": "10485760"}
     """
 
     MESSAGE_RATE_EXCEEDED = 94

@@ -99,7 +99,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SLOW_CONSUMER: _ErrorReason.ValueType  # 92
     """The stream ended since the client read too slowly and had asked for no conflation. {"waiting_events": "20000"}"""
     ERROR_REASON_BODY_TOO_LARGE: _ErrorReason.ValueType  # 93
-    """The HTTP body or socket message is larger than allowed. {"limit_bytes": "10485760"}"""
+    """The HTTP body is larger than allowed. A socket message that is larger than 1 MiB closes the socket with 1009. {"limit_bytes": "10485760"}"""
     ERROR_REASON_MESSAGE_RATE_EXCEEDED: _ErrorReason.ValueType  # 94
     """More messages a second on one socket than allowed. {"limit": "100"}"""
     ERROR_REASON_MONITOR_SESSION_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 95
@@ -213,7 +213,7 @@ ERROR_REASON_STREAM_LIMIT_EXCEEDED: ErrorReason.ValueType  # 91
 ERROR_REASON_SLOW_CONSUMER: ErrorReason.ValueType  # 92
 """The stream ended since the client read too slowly and had asked for no conflation. {"waiting_events": "20000"}"""
 ERROR_REASON_BODY_TOO_LARGE: ErrorReason.ValueType  # 93
-"""The HTTP body or socket message is larger than allowed. {"limit_bytes": "10485760"}"""
+"""The HTTP body is larger than allowed. A socket message that is larger than 1 MiB closes the socket with 1009. {"limit_bytes": "10485760"}"""
 ERROR_REASON_MESSAGE_RATE_EXCEEDED: ErrorReason.ValueType  # 94
 """More messages a second on one socket than allowed. {"limit": "100"}"""
 ERROR_REASON_MONITOR_SESSION_LIMIT_EXCEEDED: ErrorReason.ValueType  # 95
