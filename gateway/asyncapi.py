@@ -62,6 +62,7 @@ def asyncapi(contract: Contract, commented: bytes) -> bytes:
 
 
 _COMMANDS = ("authenticate", "call", "cancel")
+_FAILED = "The call of that id failed and is over; without id a command is not obeyed, and no call is touched by it."
 _EVENTS = ("authenticated", "message", "done", "error")
 
 
@@ -105,7 +106,7 @@ def _socket(methods: list[Method], schemas: Schemas) -> JsonObject:
             "authenticated": _object("The credential holds.", {"authenticated": {"const": True}}),
             "message": _object("A response of a method.", {"id": call_id, "message": {"anyOf": responses}}),
             "done": _object("The call is complete.", {"id": call_id, "status": status, "done": {"const": True}}),
-            "error": _object("The call failed.", {"id": call_id, "status": status, "error": error}, optional="id"),
+            "error": _object(_FAILED, {"id": call_id, "status": status, "error": error}, optional="id"),
         },
         "bindings": {"ws": {"method": "GET"}},
     }

@@ -107,8 +107,12 @@ class SocketConnection:
                 else:
                     self._call(group, command)
             except BadCommand as error:
-                failure = self._services.failures.of_problem(error.problem, self._exchange.correlation_id)
-                await self.send(self._protocol.failed(error.id, failure))
+                await self._refuse(error)
+
+    async def _refuse(self, error: BadCommand) -> None:
+        """Explains a command that is not obeyed. Under the id of a call that goes on, this would look like its end."""
+        failure = self._services.failures.of_problem(error.problem, self._exchange.correlation_id)
+        await self.send(self._protocol.failed(None if error.id in self._calls else error.id, failure))
 
     async def _first_message(self) -> None:
         """Nothing but a token is accepted from a client that has not shown one."""
@@ -147,7 +151,7 @@ class SocketConnection:
         if endpoint is None:
             raise BadCommand(command.id, BadRequest.of("method", f"{command.method!r} is not a method"))
         if command.id in self._calls:
-            raise BadCommand(command.id, BadRequest.of("id", "is in use by a call that is under way"))
+            raise BadCommand(command.id, BadRequest.of("id", f"{command.id!r} is in use by a call that is under way"))
         limit = self._services.settings.subscriptions_per_socket
         if len(self._calls) >= limit:
             raise BadCommand(command.id, _too_many(limit))

@@ -138,7 +138,22 @@ async def test_an_id_under_way_cannot_be_used_again(socket: ClientConnection) ->
 
     await tell(socket, id="1", **QUOTES)
 
-    assert "is in use" in (await hear(socket))["error"]["message"]
+    refused = await hear(socket)
+    assert set(refused) == {"status", "error"}
+    assert refused["error"]["details"][1]["fieldViolations"] == [
+        {"field": "id", "description": "'1' is in use by a call that is under way", "reason": ""}
+    ]
+
+
+async def test_a_wrong_command_under_the_id_of_a_call_does_not_look_like_its_end(socket: ClientConnection) -> None:
+    await tell(socket, id="1", **TICKS)
+    for _ in range(3):
+        await hear(socket)
+
+    await tell(socket, id="1", method=5)
+    await tell(socket, id="1", cancel=True)
+
+    assert [set(await hear(socket)) for _ in range(2)] == [{"status", "error"}, {"id", "status", "done"}]
 
 
 async def test_the_binary_sub_protocol_carries_the_same(gateway: RunningGateway, api: Api) -> None:

@@ -8341,7 +8341,8 @@ class SocketEvent(betterproto2.Message):
         4, betterproto2.TYPE_MESSAGE, optional=True, group="event"
     )
     """
-    The call failed, or a command could not be understood.
+    The call of that id failed and is over. Without id: a command is not obeyed, such as one whose id a call under way has, and
+    no call is touched by it.
     """
 
     authenticated: "bool | None" = betterproto2.field(5, betterproto2.TYPE_BOOL, optional=True, group="event")

@@ -108,7 +108,9 @@ class SocketEvent(_message.Message):
     """The client's credential holds."""
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """The call failed, or a command could not be understood."""
+        """The call of that id failed and is over. Without id: a command is not obeyed, such as one whose id a call under way has, and
+        no call is touched by it.
+        """
 
     def __init__(
         self,
