@@ -123,11 +123,29 @@ async def test_the_socket(front: Front) -> None:
 
 async def test_a_large_body_is_refused(front: Front) -> None:
     async with front.client() as http:
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json", "x-correlation-id": "desk-4711"}
         response = await http.post("/v1/streamTickets", content=b" " * (11 * 2**20), headers=headers)
 
     assert (response.status_code, response.json()["code"]) == (413, 8)
     assert response.json()["details"][0]["reason"] == "BODY_TOO_LARGE"
+    assert response.json()["details"][1]["requestId"] == "desk-4711"
+    assert response.headers["x-correlation-id"] == "desk-4711"
+
+
+async def test_a_refusal_of_envoys_without_a_stated_id_has_one(front: Front) -> None:
+    async with front.client() as http:
+        headers = {"content-type": "application/json"}
+        response = await http.post("/v1/streamTickets", content=b" " * (11 * 2**20), headers=headers)
+
+    assert len(response.headers["x-correlation-id"]) == 36
+    assert response.json()["details"][1]["requestId"] == response.headers["x-correlation-id"]
+
+
+async def test_an_answer_of_the_gateway_has_its_correlation_id_once(front: Front) -> None:
+    async with front.client() as http:
+        response = await http.get(QUOTE, headers={"x-correlation-id": "desk-4712"})
+
+    assert response.headers.get_list("x-correlation-id") == ["desk-4712"]
 
 
 @pytest.mark.parametrize("target", [QUOTE, "/nosuch", "/metrics", "/v1/quotes:batchGet?nope=1"])

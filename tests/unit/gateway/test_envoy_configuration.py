@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from server.contract.errors import load_catalogue
 from server.dev.tokens import Identity
 from tests.support.envoy import validate
 
@@ -95,6 +96,19 @@ def test_production_tells_browsers_to_stay_encrypted(names: dict[str, str]) -> N
         item["header"]["key"]: item["header"]["value"] for item in manager["route_config"]["response_headers_to_add"]
     }
     assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains; preload"
+
+
+def test_what_envoy_answers_itself_is_in_the_catalogue(names: dict[str, str]) -> None:
+    _, manager = parts(rendered("envoy.yaml", names))
+    bodies = [item["body_format_override"]["json_format"] for item in manager["local_reply_config"]["mappers"]]
+    reasons = {reason.name: (reason.code.value[0], reason.metadata) for reason in load_catalogue()}
+
+    told = [(body["code"], body["details"]) for body in bodies if len(body["details"]) == 2]
+
+    assert len(told) == 6
+    for code, (info, request) in told:
+        assert (code, set(info.get("metadata", {}))) == reasons[info["reason"]]
+        assert request["requestId"] == "%REQ(X-CORRELATION-ID?X-REQUEST-ID)%"
 
 
 def test_the_body_limit_is_the_gateways(names: dict[str, str]) -> None:
