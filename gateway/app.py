@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.asyncapi import asyncapi
-from gateway.documents import Document, page
+from gateway.asyncapi import asyncapi, placed
+from gateway.documents import Document, PlacedDocument, page
 from gateway.edge import Edge, Origins
 from gateway.health import Health
 from gateway.open_streams import OpenStreams
@@ -116,9 +116,12 @@ class ContractFirst:
 def _routes(
     blueprint: Blueprint, health: Health, metrics: Metrics, sockets: Sockets, transcoder: Transcoder
 ) -> list[BaseRoute]:
-    documents = {
+    streams = asyncapi(blueprint.contract, blueprint.commented)
+    documents: dict[str, Document | PlacedDocument] = {
         "/v1/openapi.json": Document(openapi(blueprint.contract, blueprint.commented), "application/json"),
-        "/v1/asyncapi.json": Document(asyncapi(blueprint.contract, blueprint.commented), "application/json"),
+        "/v1/asyncapi.json": PlacedDocument(
+            lambda host, encrypted: placed(streams, host, encrypted=encrypted), "application/json"
+        ),
         "/docs": page("index.html"),
         "/docs/app.js": page("app.js"),
         "/docs/style.css": page("style.css"),

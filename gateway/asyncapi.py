@@ -45,9 +45,7 @@ def asyncapi(contract: Contract, commented: bytes) -> bytes:
         "defaultContentType": "application/json",
         "servers": {
             "gateway": {
-                "host": "{host}",
-                "protocol": "wss",
-                "variables": {"host": {"default": "localhost:8080", "description": "Where Envoy listens."}},
+                **_ELSEWHERE,
                 "security": [{"$ref": "#/components/securitySchemes/bearer"}],
             }
         },
@@ -60,6 +58,19 @@ def asyncapi(contract: Contract, commented: bytes) -> bytes:
     }
     return orjson.dumps(document)
 
+
+def placed(document: bytes, host: str, *, encrypted: bool) -> bytes:
+    """The document for a reader who has reached this gateway at `host`."""
+    here: JsonObject = {"host": host, "protocol": "wss" if encrypted else "ws"}
+    return document.replace(_members(_ELSEWHERE), _members(here), 1)
+
+
+def _members(value: JsonObject) -> bytes:
+    return orjson.dumps(value)[1:-1]
+
+
+_ELSEWHERE: JsonObject = {"host": "localhost:8080", "protocol": "ws"}
+"""The server of a document that nobody has asked for yet."""
 
 _COMMANDS = ("authenticate", "call", "cancel")
 _FAILED = "The call of that id failed and is over; without id a command is not obeyed, and no call is touched by it."

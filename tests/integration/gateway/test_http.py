@@ -61,6 +61,25 @@ async def test_allow_names_head_where_get_has_an_end(
     assert (response.status_code, response.headers["allow"]) == (405, allowed)
 
 
+@pytest.mark.parametrize(
+    ("headers", "server"),
+    [
+        ({"host": "127.0.0.1:9000"}, ("127.0.0.1:9000", "ws")),
+        ({"host": "api.example.com", "x-forwarded-proto": "https"}, ("api.example.com", "wss")),
+        ({"host": "10.0.0.1", "x-forwarded-host": "api.example.com:443"}, ("api.example.com:443", "ws")),
+        ({"host": 'a"b'}, ("localhost", "ws")),
+    ],
+)
+async def test_the_streams_document_names_the_host_that_it_is_read_from(
+    client: httpx.AsyncClient, headers: dict[str, str], server: tuple[str, str]
+) -> None:
+    response = await client.get("/v1/asyncapi.json", headers=headers)
+
+    found = response.json()["servers"]["gateway"]
+    assert (found["host"], found["protocol"]) == server
+    assert "x-forwarded-host" in response.headers["vary"]
+
+
 async def test_proto_names_on_request(client: httpx.AsyncClient) -> None:
     response = await client.get(QUOTE, headers={"accept": "application/json; names=proto"})
 
