@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -131,11 +131,16 @@ def _routes(
         Route("/readyz", health.ready),
         Route("/startupz", health.started),
         Route("/v1/health", health.overall),
+        *(Route(path, _to_documents) for path in ("/", "/docs/")),
         *(Route(path, document.serve) for path, document in documents.items()),
         Route("/metrics", metrics.serve),
         WebSocketRoute("/v1/ws", sockets),
         Mount("/", transcoder),
     ]
+
+
+async def _to_documents(_: Request) -> Response:
+    return RedirectResponse("/docs")
 
 
 class Metrics:

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.rpc import status_pb2
 
 from gateway.comments import read_comments, summary
+from gateway.examples import BODIES
 from gateway.schemas import Schemas, is_required
 from gateway.transcoder.routes import WHOLE_BODY, Route, fields_at, routes_of
 from gateway.transcoder.template import ANY_REST, ANY_SEGMENT
@@ -98,10 +99,11 @@ def _operation(route: Route, names: dict[str, FieldDescriptor], schemas: Schemas
         "x-strikeline-policy": policy_of(method.policy),
     }
     if route.rule.body:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _body(route, schemas)}},
-        }
+        body: JsonObject = {"schema": _body(route, schemas)}
+        example = BODIES.get(f"{_tag(method.service)}.{method.name}")
+        if example is not None:
+            body["example"] = example
+        operation["requestBody"] = {"required": True, "content": {"application/json": body}}
     return operation
 
 

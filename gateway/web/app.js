@@ -36,18 +36,6 @@ function fieldList(api, schema, depth = 1) {
   return list;
 }
 
-function example(api, schema, depth = 1) {
-  const full = resolve(api, schema);
-  if (full.enum) return full.enum[1] ?? full.enum[0];
-  if (full.format === "date-time" || full.pattern) return undefined; // no example fits: the field is left out
-  if (full.format?.endsWith("int64")) return "0";
-  if (full.type === "object" && full.properties && depth < DEEPEST_SCHEMA) {
-    const entries = Object.entries(full.properties).map(([name, field]) => [name, example(api, field, depth + 1)]);
-    return Object.fromEntries(entries);
-  }
-  return { array: [], object: {}, integer: 0, number: 0, boolean: false }[full.type] ?? "";
-}
-
 function parameterRow(parameter) {
   const input = element("input", { name: parameter.name, placeholder: parameter.schema.format ?? "" });
   input.dataset.place = parameter.in;
@@ -123,8 +111,8 @@ function operationBody(api, path, verb, operation) {
   const inside = element("div", { className: "body" }, element("p", { textContent: operation.description }), tags, form);
   let body;
   if (operation.requestBody) {
-    const schema = operation.requestBody.content["application/json"].schema;
-    body = element("textarea", { value: JSON.stringify(example(api, schema), null, 2), spellcheck: false });
+    const { schema, example = {} } = operation.requestBody.content["application/json"];
+    body = element("textarea", { value: JSON.stringify(example, null, 2), spellcheck: false });
     inside.append(element("h3", { textContent: "Body" }), body, fieldList(api, schema));
   }
   inside.append(...caller(path, verb, form, body));
@@ -156,7 +144,9 @@ function render(api) {
       for (const [verb, operation] of Object.entries(verbs)) {
         if (!operation.tags.includes(tag.name)) continue;
         section.append(operationView(api, path, verb, operation));
-        index.append(element("a", { href: `#${operation.operationId}`, textContent: operation.operationId.split("_").slice(1).join(" ") }));
+        const [, method, further] = operation.operationId.split("_"); // a second route of a method has a number
+        const name = further ? `${method} (${verb.toUpperCase()})` : method;
+        index.append(element("a", { href: `#${operation.operationId}`, textContent: name }));
       }
     }
     main.append(section);

@@ -117,7 +117,7 @@ REFUSED_ALIKE = [
     *get(
         "/v1/everything/by-number/x", "/v1/everything/by-number/", "/v1/segments/", "/v1/segments/a/b",
         "/v1/integers/1/2/3/4/-5/x", "/v1/others/true/1.5/2.5/AQID/NOPE", "/v1/literal/other", "/v1/archive/x/y",
-        "/nope", "/",
+        "/nope",
     ),
     *bodies("5", target="/v1/everything/text"),
 ]  # fmt: skip

@@ -80,6 +80,14 @@ async def test_the_streams_document_names_the_host_that_it_is_read_from(
     assert "x-forwarded-host" in response.headers["vary"]
 
 
+@pytest.mark.parametrize("path", ["/", "/docs/"])
+async def test_who_looks_for_the_documents_finds_them(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.get(path)
+
+    assert (response.status_code, response.headers["location"]) == (307, "/docs")
+    assert response.headers["x-correlation-id"]
+
+
 async def test_proto_names_on_request(client: httpx.AsyncClient) -> None:
     response = await client.get(QUOTE, headers={"accept": "application/json; names=proto"})
 

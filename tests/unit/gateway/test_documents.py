@@ -1,16 +1,24 @@
 """OpenAPI and AsyncAPI: valid, complete, stable."""
 
+import base64
 import json
+from functools import reduce
 from importlib import resources
 
 import jsonschema
+import protovalidate
 import pytest
+from google.protobuf import json_format
+from google.protobuf.message import Message
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.asyncapi import asyncapi
 from gateway.comments import read_comments, summary
+from gateway.examples import BODIES
 from gateway.openapi import openapi
+from gateway.transcoder.routes import Route, routes_of
 from server.contract.methods import Contract, load_contract
+from server.market.feeds.kite_instruments import parse_instruments
 from tests.fixtures.everything import Everything
 
 
@@ -92,6 +100,46 @@ def test_an_operation_says_what_the_proto_says(document: dict) -> None:
     assert operation["x-strikeline-policy"]["scope"] == "READ"
     assert operation["responses"]["default"] == {"$ref": "#/components/responses/Error"}
     assert operation["security"] == [{"bearer": []}]
+
+
+def example_request(route: Route) -> Message:
+    """The request that the documentation's body makes, with a word for each part of the path."""
+    body = BODIES[f"{route.method.service.rpartition('.')[2]}.{route.method.name}"]
+    request = route.method.input()
+    target = request if route.rule.body == "*" else getattr(request, route.rule.body)
+    target.SetInParent()
+    json_format.ParseDict(body, target)
+    for path in (variable.field_path for variable in route.template.variables):
+        *parents, last = path.split(".")
+        owner = reduce(getattr, parents, request)
+        setattr(owner, last, "x")
+    return request
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in routes_of(load_contract()) if route.rule.body], ids=lambda route: route.method.name
+)
+def test_the_example_of_a_body_is_what_the_contract_allows(document: dict, route: Route) -> None:
+    request = example_request(route)
+
+    operation = document["paths"][route.rule.path][route.rule.verb.lower()]
+    shown = operation["requestBody"]["content"]["application/json"]["example"]
+    assert shown == BODIES[f"{route.method.service.rpartition('.')[2]}.{route.method.name}"]
+    assert protovalidate.Validator().collect_violations(request) == []
+
+
+def test_no_example_is_of_a_method_that_takes_no_body() -> None:
+    taking = {
+        f"{r.method.service.rpartition('.')[2]}.{r.method.name}" for r in routes_of(load_contract()) if r.rule.body
+    }
+
+    assert set(BODIES) == taking
+
+
+def test_the_example_of_a_file_is_a_file() -> None:
+    found = parse_instruments(base64.b64decode(str(BODIES["InstrumentService.ImportInstruments"]["csv"])))
+
+    assert [item.key for item in found.instruments] == ["NSE:INFY"]
 
 
 def test_a_public_method_needs_no_credential(document: dict) -> None:
