@@ -6,7 +6,7 @@ import pytest
 
 from server.contract.testing.system import System
 from server.dev.stack import StackUrls
-from tests.contract.stored import store_bars
+from tests.contract.stored import store_bars, store_calendar
 from tests.support.contract_system import import_instruments, on_a_thread, running_system
 from tests.support.databases import TestDatabase, database_copy
 
@@ -26,6 +26,7 @@ def strikeline_system(
     It ends with the module: what its thread draws from `random` would disturb other modules' property tests.
     """
     keys = tmp_path_factory.mktemp("keys")
+    store_calendar(contract_database)
     with on_a_thread(lambda: running_system(keys, contract_database.api_url, stack.redis_url)) as system:
         import_instruments(system)
         store_bars(contract_database)

@@ -67,6 +67,14 @@ FROM strategies, generate_series(0, 9) AS n WHERE strategy = %s
 """
 
 
+def store_calendar(database: TestDatabase) -> None:
+    """Makes the NSE calendar cover 2029, the year of the contracts here. A system reads it when it starts."""
+    with database.connect() as connection:
+        connection.execute(
+            "INSERT INTO calendar_sessions VALUES ('NSE', '2029-12-25', 'holiday', NULL, NULL, 'Christmas', 'test')"
+        )
+
+
 def store_bars(database: TestDatabase) -> None:
     """Ten minutes of NSE:INFY from 2025-11-03 03:45 UTC; minute n opens at 100 + n and trades 1,000 units."""
     with database.connect() as connection:
