@@ -40,6 +40,7 @@ def environment(database: TestDatabase, redis_url: str, namespace: str, broker: 
         "STRIKELINE_MARKET_DATA_API_KEY": "key",
         "STRIKELINE_MARKET_DATA_ACCESS_TOKEN": "token",
         "STRIKELINE_MARKET_DATA_RATE": "1000",
+        "STRIKELINE_MARKET_DATA_TIMEOUT": "1.5",
         "STRIKELINE_BACKFILL_LEASE": "2",
         "STRIKELINE_LEASE_DURATION": "1",
         "STRIKELINE_LEASE_RENEWAL": "0.2",

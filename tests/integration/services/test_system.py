@@ -122,7 +122,8 @@ async def test_components_tell_their_state_and_counts(api):
     assert set(components) == {"api/api-test", "database", "dead-letters", "feed", "redis"}
     assert components["database"].state == component_pb2.COMPONENT_STATE_HEALTHY
     counts = components["database"].counts
-    assert [counts[f"pool_{name}"] for name in ("minimum", "limit", "size", "idle", "waiting")] == [1, 5, 1, 1, 0]
+    assert [counts[f"pool_{name}"] for name in ("minimum", "limit", "waiting")] == [1, 5, 0]
+    assert counts["pool_idle"] == counts["pool_size"] > 0  # the watcher of components may have opened a second one
     assert counts["pool_utilization_percent"] == 0
     assert components["feed"].state == component_pb2.COMPONENT_STATE_DEGRADED
 
