@@ -62,8 +62,12 @@ class OrderBooks:
     def scores(self, ids: Ids, since: int) -> FloatArray:
         """Liquidity scores, 0 to 100; NaN for `NONE`, and where the newest book came before `since`."""
         found = np.full(len(ids), np.nan)
-        known = np.flatnonzero(ids != NONE)
-        found[known] = self.summaries(ids[known], np.full(len(known), since))["score"]
+        listed = np.flatnonzero(ids != NONE)
+        known = ids[listed]
+        self._reserve(int(known.max()) + 1 if len(known) else 0)
+        self._summarise(known[self._waiting[known]])
+        scores = self._rows["summary"]["score"][known]
+        found[listed] = np.where(self._rows["event_time"][known] < since, np.nan, scores)
         return found
 
     def forget(self, ids: Ids) -> None:
