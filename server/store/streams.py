@@ -158,6 +158,9 @@ return redis.call('HMGET', entries, unpack(ids))
 _BATCH: Final = 200
 """Entries that are put back by one script."""
 
+_MOST_DOUBTFUL: Final = 10_000
+"""Most streams that are remembered as over although Redis, which was away, may never have heard of them."""
+
 
 class StreamStore(Generic[E]):
     """The directory of open streams, as one process sees it.
@@ -193,7 +196,7 @@ class StreamStore(Generic[E]):
             self._own[entry.stream] = self._missing[entry.stream] = entry
             raise
         except BaseException:
-            self._leaving[entry.stream] = entry
+            self._doubt(entry)
             raise
         if answer in {"user", "address"}:
             return answer
@@ -209,9 +212,9 @@ class StreamStore(Generic[E]):
 
         -> the streams that somebody asked to end.
         """
+        known, *ending = cast("list[int | bytes]", await self._evaluate(_RENEW, _milliseconds(expire)))
         for entry in list(self._leaving.values()):
             await self.remove(entry)
-        known, *ending = cast("list[int | bytes]", await self._evaluate(_RENEW, _milliseconds(expire)))
         await self._put(list((self._missing if known else self._own).values()))
         return [stream.decode() for stream in ending if isinstance(stream, bytes)]
 
@@ -227,10 +230,17 @@ class StreamStore(Generic[E]):
     async def remove(self, entry: E) -> None:
         """Removes a stream. Raises Unavailable; a later renewal then removes it."""
         self._own.pop(entry.stream, None)
-        self._missing.pop(entry.stream, None)
-        self._leaving[entry.stream] = entry
+        if self._missing.pop(entry.stream, None) is None:
+            self._leaving[entry.stream] = entry
+        else:
+            self._doubt(entry)
         await self._evaluate(_REMOVE, entry.stream, attempts=2)
         self._leaving.pop(entry.stream, None)
+
+    def _doubt(self, entry: E) -> None:
+        """Redis may have the entry. An outage may last while streams come and go: only so many are kept."""
+        if len(self._leaving) < _MOST_DOUBTFUL:
+            self._leaving[entry.stream] = entry
 
     async def of_user(self, user: str) -> Sequence[E]:
         """A user's streams on all processes, oldest first. Raises Unavailable."""

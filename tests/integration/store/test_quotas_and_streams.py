@@ -223,6 +223,26 @@ async def test_a_stream_that_began_while_redis_was_away_counts_later(
     assert [entry.stream for entry in await streams.of_user("asha")] == ["before", "during"]
 
 
+async def test_streams_that_come_and_go_while_redis_is_away_are_remembered_up_to_a_bound(
+    interrupted: StreamStore[Entry], line: Interruptible, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("server.store.streams._MOST_DOUBTFUL", 3)
+    await add(interrupted, Entry(stream="before"))
+    line.away = True
+    for number in range(5):
+        with pytest.raises(Unavailable):
+            await add(interrupted, Entry(stream=f"during-{number}"))
+        with pytest.raises(Unavailable):
+            await interrupted.remove(Entry(stream=f"during-{number}"))
+    with pytest.raises(Unavailable):
+        await interrupted.remove(Entry(stream="before"))
+    line.away, line.scripts = False, 0
+
+    await interrupted.renew(30.0)
+
+    assert line.scripts == 1 + 4  # the renewal; three that Redis may have, and the one that it has
+
+
 async def test_a_refused_stream_is_not_put_back(streams: StreamStore[Entry], redis: RedisClient, namespace: str):
     for number in range(3):
         await add(streams, Entry(stream=f"s{number}"))
