@@ -1,6 +1,7 @@
 """The synthetic feed: a pure function of seed, day and step, and the days that follow each other."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
@@ -59,6 +60,19 @@ def test_rows_order_all_ticks_of_a_day() -> None:
     rows = np.concatenate([day.step(step)[0]["row"] for step in range(5)])
 
     assert (np.diff(rows) > 0).all()
+
+
+def test_options_of_the_nearest_expiry_trade_most_often() -> None:
+    day, instruments = generator(most=900), listed(900)
+    ticks = np.concatenate([day.step(step)[0]["instrument"] for step in range(600)])
+    counts = np.bincount(ticks, minlength=len(instruments))
+
+    trades: Counter[date] = Counter()
+    for count, item in zip(counts.tolist(), instruments, strict=True):
+        if item.profile == 0 and item.steps <= 5 and item.contract.strike and item.contract.expiry:
+            trades[item.contract.expiry] += count
+    first, second, *_, last = (trades[expiry] for expiry in sorted(trades))
+    assert first > 1.5 * second > 1.5 * last
 
 
 def test_prices_are_multiples_of_five_paise() -> None:
@@ -248,7 +262,7 @@ async def test_virtual_time_keeps_pace_with_wall_time() -> None:
     await run(parts, SyntheticPlan(contracts=100), None)
 
     assert parts.log.entries[-1].market_time == pytest.approx(SESSION.open_ns + 3 * 10**9, abs=0.2e9)
-    assert 500 <= parts.writer.tick_count <= 640
+    assert parts.writer.tick_count == 3 * 400
 
 
 async def test_a_restart_continues_with_the_next_step() -> None:

@@ -22,6 +22,8 @@ _YEAR_NS: Final = 365 * 86_400 * NANOSECONDS
 _SHORTEST_YEARS: Final = 60 / (365 * 86_400)
 _FUTURE_WEIGHT: Final = 3.0
 _SPOT_WEIGHT: Final = 2.0
+_NEAREST_OPTION_WEIGHT: Final = 2.0
+"""At the money, of the nearest expiry; the second has half of it, the third a third."""
 _FAR_WEIGHT: Final = 0.02
 _WEIGHT_RANGE: Final = 8.0
 
@@ -75,7 +77,16 @@ class Columns:
 
     def _weights(self, listed: Sequence[Listed]) -> Floats:
         near = np.exp(-np.array([item.steps for item in listed]) / _WEIGHT_RANGE) + _FAR_WEIGHT
-        return np.where(self.is_future, _FUTURE_WEIGHT, np.where(self.is_option, near, _SPOT_WEIGHT))
+        option = _NEAREST_OPTION_WEIGHT * near / (1 + self._later_expiries())
+        return np.where(self.is_future, _FUTURE_WEIGHT, np.where(self.is_option, option, _SPOT_WEIGHT))
+
+    def _later_expiries(self) -> Ints:
+        """Of each option, how many expiries of its underlying's options come before its own."""
+        later = np.zeros(len(self.profile), dtype=np.int64)
+        for profile in np.unique(self.profile):
+            own = np.flatnonzero(self.is_option & (self.profile == profile))
+            later[own] = np.unique(self.expiry[own], return_inverse=True)[1]
+        return later
 
 
 def _sign(kind: InstrumentKind) -> float:

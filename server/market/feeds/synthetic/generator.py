@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 class Rates:
     """How much is generated. `step` milliseconds lie between two event times; it divides a second."""
 
-    ticks_per_second: int = 200
+    ticks_per_second: int = 400
     step: int = 100
     depth: bool = True
 
