@@ -3936,7 +3936,7 @@ class ExpiryMetrics(betterproto2.Message):
 
     call_open_interest: "int | None" = betterproto2.field(15, betterproto2.TYPE_INT64, optional=True)
     """
-    Open interest of all calls, units. Absent when no call reports it.
+    Open interest of all calls, units, or contracts where the options' own is in these. Absent when no call reports it.
     """
 
     put_open_interest: "int | None" = betterproto2.field(16, betterproto2.TYPE_INT64, optional=True)
@@ -5109,7 +5109,8 @@ class Instrument(betterproto2.Message):
 
     lot_size: "int" = betterproto2.field(11, betterproto2.TYPE_INT32)
     """
-    Units in one lot; quantities are multiples of it. 1 for a stock.
+    Units in one lot; quantities are multiples of it. 1 for a stock, and where it is not known of a contract that only recordings
+    name.
     """
 
     freeze_quantity: "int | None" = betterproto2.field(12, betterproto2.TYPE_INT64, optional=True)
@@ -7584,12 +7585,13 @@ class OptionQuote(betterproto2.Message):
 
     volume: "int | None" = betterproto2.field(9, betterproto2.TYPE_INT64, optional=True)
     """
-    Units traded since the session opened. Absent when not known.
+    Units traded since the session opened; contracts where `open_interest` is. Absent when not known.
     """
 
     open_interest: "int | None" = betterproto2.field(10, betterproto2.TYPE_INT64, optional=True)
     """
-    Open interest in units. Absent when not known.
+    Open interest in units; in contracts where the feed counts these and does not know the lot of that day, as replayed pages of the
+    exchange about single stocks. Absent when not known.
     """
 
     oi_change: "int | None" = betterproto2.field(11, betterproto2.TYPE_INT64, optional=True)
@@ -7760,7 +7762,8 @@ class Quote(betterproto2.Message):
 
     open_interest: "int | None" = betterproto2.field(6, betterproto2.TYPE_INT64, optional=True)
     """
-    Open interest in units. Absent where there is none.
+    Open interest in units; in contracts where the feed counts these and does not know the lot of that day. Absent where there is
+    none.
     """
 
     depth: "Depth | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True)
@@ -9727,7 +9730,8 @@ class Tick(betterproto2.Message):
 
     open_interest: "int | None" = betterproto2.field(6, betterproto2.TYPE_INT64, optional=True)
     """
-    Open interest in units. Absent where there is none.
+    Open interest in units; in contracts where the feed counts these and does not know the lot of that day. Absent where there is
+    none.
     """
 
     bid_price: "float | None" = betterproto2.field(7, betterproto2.TYPE_DOUBLE, optional=True)

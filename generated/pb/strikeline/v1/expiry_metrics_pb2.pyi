@@ -78,7 +78,7 @@ class ExpiryMetrics(_message.Message):
     model: _option_pb2.PricingModel.ValueType
     """The model."""
     call_open_interest: _builtins.int
-    """Open interest of all calls, units. Absent when no call reports it."""
+    """Open interest of all calls, units, or contracts where the options' own is in these. Absent when no call reports it."""
     put_open_interest: _builtins.int
     """Open interest of all puts, units."""
     call_volume: _builtins.int

@@ -132,7 +132,9 @@ class Instrument(_message.Message):
     tick_size: _builtins.float
     """Smallest step of its price in rupees. 0 for an index."""
     lot_size: _builtins.int
-    """Units in one lot; quantities are multiples of it. 1 for a stock."""
+    """Units in one lot; quantities are multiples of it. 1 for a stock, and where it is not known of a contract that only recordings
+    name.
+    """
     freeze_quantity: _builtins.int
     """Largest quantity of one order in units. Absent when not known."""
     segment: _builtins.str

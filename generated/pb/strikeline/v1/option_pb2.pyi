@@ -510,9 +510,11 @@ class OptionQuote(_message.Message):
     ask_quantity: _builtins.int
     """Units at the best offer."""
     volume: _builtins.int
-    """Units traded since the session opened. Absent when not known."""
+    """Units traded since the session opened; contracts where `open_interest` is. Absent when not known."""
     open_interest: _builtins.int
-    """Open interest in units. Absent when not known."""
+    """Open interest in units; in contracts where the feed counts these and does not know the lot of that day, as replayed pages of the
+    exchange about single stocks. Absent when not known.
+    """
     oi_change: _builtins.int
     """Change of open interest against the previous trading day's close, units. Absent when that day was not recorded."""
     oi_change_pct: _builtins.float

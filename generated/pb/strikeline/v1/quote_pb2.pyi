@@ -43,7 +43,9 @@ class Quote(_message.Message):
     volume: _builtins.int
     """Units traded since the session opened. Absent for an index."""
     open_interest: _builtins.int
-    """Open interest in units. Absent where there is none."""
+    """Open interest in units; in contracts where the feed counts these and does not know the lot of that day. Absent where there is
+    none.
+    """
     stale: _builtins.bool
     """The quote is not live: the session is over, or the feed is silent."""
     @_builtins.property

@@ -44,7 +44,9 @@ class Tick(_message.Message):
     volume: _builtins.int
     """Units traded since the session opened, never falling. Absent for an index."""
     open_interest: _builtins.int
-    """Open interest in units. Absent where there is none."""
+    """Open interest in units; in contracts where the feed counts these and does not know the lot of that day. Absent where there is
+    none.
+    """
     bid_price: _builtins.float
     """Best bid in rupees. Absent when nobody bids."""
     bid_quantity: _builtins.int
