@@ -152,8 +152,6 @@ class MoneynessHistory:
 
 
 def _query_of(request: ListMoneynessSeriesRequest) -> _Query:
-    if request.indicator == option_pb2.OPTION_INDICATOR_MAX_PAIN:
-        raise InvalidArgument.of("indicator", "max pain belongs to an expiry: ListExpiryMetrics has it")
     if request.indicator == option_pb2.OPTION_INDICATOR_PCR and request.option_type:
         raise InvalidArgument.of("option_type", "a put-call ratio needs both sides")
     return _Query(

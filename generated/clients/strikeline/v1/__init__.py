@@ -6068,7 +6068,7 @@ class ListMoneynessSeriesRequest(betterproto2.Message):
         2, betterproto2.TYPE_ENUM, default_factory=lambda: OptionIndicator(0)
     )
     """
-    What is followed: any but OPTION_INDICATOR_MAX_PAIN, which belongs to an expiry. OPTION_INDICATOR_PCR needs both sides.
+    What is followed: any but OPTION_INDICATOR_MAX_PAIN, which belongs to an expiry (ListExpiryMetrics). OPTION_INDICATOR_PCR needs both sides.
     """
 
     option_type: "OptionType" = betterproto2.field(3, betterproto2.TYPE_ENUM, default_factory=lambda: OptionType(0))

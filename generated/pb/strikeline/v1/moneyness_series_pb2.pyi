@@ -39,7 +39,7 @@ class ListMoneynessSeriesRequest(_message.Message):
     underlying: _builtins.str
     """Symbol or alias of the underlying, such as "NIFTY" or "NSE:NIFTY 50"."""
     indicator: _option_pb2.OptionIndicator.ValueType
-    """What is followed: any but OPTION_INDICATOR_MAX_PAIN, which belongs to an expiry. OPTION_INDICATOR_PCR needs both sides."""
+    """What is followed: any but OPTION_INDICATOR_MAX_PAIN, which belongs to an expiry (ListExpiryMetrics). OPTION_INDICATOR_PCR needs both sides."""
     option_type: _option_pb2.OptionType.ValueType
     """Calls or puts. Empty: both, of which a side that is not known is left out and is never 0."""
     timeframe: _builtins.str
