@@ -1,4 +1,4 @@
-"""Uvicorn's protocols, which let the application abort a connection and send an answer by one system call.
+"""Uvicorn's protocols: the application can abort a connection, hears of clients that leave, and answers at once.
 
 A client that stopped reading keeps a closed connection open for as long as it likes, since closing waits for the buffer
 to drain. Aborting frees it at once.
@@ -10,7 +10,6 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from functools import partial
 from typing import cast
 
 from starlette.types import Scope
@@ -19,11 +18,47 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-_KEY = "strikeline.abort"
+_KEY = "strikeline.connection"
+
+
+class Connection:
+    """What a request may know of the connection it came by; under another server nothing happens to that."""
+
+    def __init__(self, transport: asyncio.Transport | None = None) -> None:
+        self._transport = transport
+        self._act: Callable[[], object] | None = None
+        self.left = False
+        """The client has gone."""
+
+    def abort(self) -> None:
+        """Drops what waits here and in the kernel, and tells the peer by a reset."""
+        if self._transport is not None:
+            no_linger = struct.pack("ii", 1, 0)
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+            self._transport.abort()
+
+    def when_left(self, act: Callable[[], object]) -> None:
+        """Calls `act` once the client leaves; the one that was named before is forgotten."""
+        self._act = act
+        if self.left:
+            act()
+
+    def leave(self) -> None:
+        """The client is gone."""
+        self.left = True
+        if self._act is not None:
+            self._act()
+
+
+def connection_of(scope: Scope) -> Connection:
+    """The connection of a request or a socket."""
+    return cast("Connection", scope.get(_KEY) or Connection())
 
 
 class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1."""
+
+    _answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Small writes leave at once; otherwise a response whose headers and body are two writes takes 40 ms."""
@@ -31,11 +66,18 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
 
     def on_message_begin(self) -> None:
-        """Every request of the connection gets the function."""
+        """Every request tells of the connection for itself."""
         super().on_message_begin()
-        cast("Scope", self.scope)[_KEY] = partial(_abort, self.transport)
+        cast("Scope", self.scope)[_KEY] = Connection(self.transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tells the request that is being answered."""
+        super().connection_lost(exc)
+        if self._answering is not None and not self._answering.response_complete:
+            connection_of(cast("Scope", self._answering.scope)).leave()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
         cycle.transport = cast("asyncio.Transport", WholeAnswer(self.transport, self.loop))
         super()._start_asgi_task(cycle, app)
 
@@ -82,29 +124,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     """WebSocket."""
 
     def handle_connect(self, event: Request) -> None:
-        """The application starts after this returns, so it finds the function."""
+        """The application starts after this returns, so it finds the connection."""
         super().handle_connect(event)
         if self.response.status_code == 101:
-            cast("Scope", self.scope)[_KEY] = partial(_abort, self.transport)
+            cast("Scope", self.scope)[_KEY] = Connection(self.transport)
 
     async def send(self, message: ASGISendEvent) -> None:
         """A refused handshake is complete too; without this uvicorn logs an error for each."""
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True
-
-
-def aborter(scope: Scope) -> Callable[[], None]:
-    """What aborts the connection of a request; does nothing under another server."""
-    return cast("Callable[[], None]", scope.get(_KEY, _nothing))
-
-
-def _abort(transport: asyncio.Transport) -> None:
-    """Drops what waits here and in the kernel, and tells the peer by a reset."""
-    no_linger = struct.pack("ii", 1, 0)
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
-    transport.abort()
-
-
-def _nothing() -> None:
-    return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import grpc
 from starlette.types import Receive, Scope, Send
 
-from gateway.connections import aborter
+from gateway.connections import connection_of
 from gateway.exchange import Exchange, exchange_of
 from gateway.relay import Left, Relay, draining
 from gateway.socket_protocols import Authenticate, BadCommand, CallId, Cancel, SocketProtocol, Start
@@ -56,7 +56,7 @@ class SocketConnection:
         self._services = services
         self._protocol = protocol
         self._exchange = exchange_of(scope)
-        self._abort = aborter(scope)
+        self._abort = connection_of(scope).abort
         self._receive = receive
         self._send = send
         self._credential: Metadata = ()

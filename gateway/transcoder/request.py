@@ -15,7 +15,7 @@ BODY_TIMEOUT = 30.0
 
 
 class Disconnected(Exception):
-    """The client left before its request was complete."""
+    """The client left before it was answered."""
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import grpc
 from starlette.types import Receive, Scope, Send
 
-from gateway.connections import aborter
+from gateway.connections import connection_of
 from gateway.exchange import Exchange, exchange_of
 from gateway.open_streams import OpenStreams
 from gateway.relay import Left, Relay, draining
@@ -41,7 +41,7 @@ class Streamer:
         timeout = timeout_of(exchange, endpoint.route.method)
         relay = Relay(endpoint.call(wire, metadata=metadata_of(exchange), timeout=timeout))
         watcher = asyncio.create_task(_watch(receive, relay))
-        body = _Body(send, self._send_timeout, aborter(scope))
+        body = _Body(send, self._send_timeout, connection_of(scope).abort)
         try:
             with self._open.opened(relay.drain):
                 await self._relay(relay, endpoint, wants, exchange, body)

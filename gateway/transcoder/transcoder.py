@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable
 
 import grpc
 from starlette.types import Receive, Scope, Send
 
+from gateway.connections import connection_of
 from gateway.exchange import Exchange, exchange_of
 from gateway.transcoder.encoder import SharedPayloads
 from gateway.transcoder.endpoint import Endpoint, StreamEndpoint, UnaryEndpoint
@@ -94,12 +96,19 @@ class Transcoder:
         if isinstance(endpoint, StreamEndpoint):
             await self._streamer.stream(endpoint, wire, wants, scope, receive, send)
         elif isinstance(endpoint, UnaryEndpoint):
-            await self._unary(endpoint, wire, wants, exchange, send)
+            await self._unary(endpoint, wire, wants, scope, send)
 
-    async def _unary(self, endpoint: UnaryEndpoint, wire: bytes, wants: Wanted, exchange: Exchange, send: Send) -> None:
+    async def _unary(self, endpoint: UnaryEndpoint, wire: bytes, wants: Wanted, scope: Scope, send: Send) -> None:
+        exchange, connection = exchange_of(scope), connection_of(scope)
         timeout = timeout_of(exchange, endpoint.route.method)
         call = endpoint.call(wire, metadata=metadata_of(exchange), timeout=timeout)
-        reply = await call
+        connection.when_left(call.cancel)
+        try:
+            reply = await call
+        except asyncio.CancelledError:
+            if connection.left and call.cancelled():
+                raise Disconnected from None
+            raise
         headers = [JSON, _VARY, *headers_of(await call.trailing_metadata())]
         if not any(name == b"cache-control" for name, _ in headers):
             headers.append(_NO_STORE)

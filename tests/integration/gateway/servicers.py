@@ -43,10 +43,18 @@ class MarketDataServicer:
 
     released: asyncio.Event = field(default_factory=asyncio.Event)
     open_streams: int = 0
+    open_calls: int = 0
+    """Of quotes; those of NSE:SLOW wait for the release too."""
     ticks: int = 1
     """Ticks in each batch."""
 
     async def BatchGetQuotes(self, request: market.BatchGetQuotesRequest, call: Call):
+        self.open_calls += 1
+        try:
+            if "NSE:SLOW" in request.instruments:
+                await self.released.wait()
+        finally:
+            self.open_calls -= 1
         quotes = [quote_pb2.Quote(instrument=name, last_price=101.5) for name in request.instruments]
         return market.BatchGetQuotesResponse(quotes=quotes)
 

@@ -1,5 +1,6 @@
 """Unary calls over HTTP, with what every answer carries."""
 
+import asyncio
 import json
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from gateway.settings import GatewaySettings
 from server.rpc.call import Principal
 from tests.integration.gateway.servicers import POOL, Api, Probes, running_api
+from tests.integration.gateway.waiting import until
 from tests.support.gateway import SECURITY, RunningGateway, running_gateway
 
 QUOTE = "/v1/quotes:batchGet?instruments=NSE:NIFTY%2050"
@@ -27,6 +29,17 @@ async def test_a_call_is_answered_with_quota_and_time(client: httpx.AsyncClient)
     assert float(response.headers["x-process-time"]) < 5
     assert int(response.headers["ratelimit-limit"]) > 0
     assert response.headers["cache-control"] == "no-store"
+
+
+async def test_a_client_that_leaves_ends_its_call(client: httpx.AsyncClient, api: Api) -> None:
+    asked = asyncio.create_task(client.get("/v1/quotes:batchGet?instruments=NSE:SLOW"))
+    await until(lambda: api.market.open_calls == 1)
+
+    asked.cancel()
+
+    await until(lambda: api.market.open_calls == 0)
+    metrics = (await client.get("/metrics")).text
+    assert 'requests_total{rpc="MarketDataService.BatchGetQuotes",status="499"} 1.0' in metrics
 
 
 async def test_head_has_the_headers_of_get_and_no_body(client: httpx.AsyncClient) -> None:
