@@ -95,21 +95,32 @@ class RollupStore:
         return len(buckets)
 
     async def _refresh(self, limit: int, settle: float) -> int:
-        """Refreshing commits by itself, so the queue is shortened afterwards; two workers at once only repeat work."""
+        """Refreshing commits by itself, so the queue is shortened afterwards.
+
+        One worker at a time: newer releases of TimescaleDB refuse a refresh beside another one of the same range.
+        """
         async with self._database.session() as session:
-            buckets, marks = await self._pending(session, limit, settle)
-            if not buckets:
+            if not await session.fetchval(_SQL["take_turn"]):
                 return 0
-            whole = [row["bucket"] for row in await session.fetch(_SQL["unforgotten"], buckets)]
-            await session.execute(_SQL["take_rollup_role"])
             try:
-                for rollup in _ROLLUPS:
-                    for start, end in _ranges(whole if rollup in _FORGOTTEN else buckets):
-                        await session.execute(_SQL[f"refresh_{rollup}"], start, end)
+                buckets, marks = await self._pending(session, limit, settle)
+                for start in range(0, len(buckets), _AT_ONCE):
+                    await self._refresh_portion(session, buckets[start : start + _AT_ONCE])
+                if marks:
+                    await session.execute(_SQL["done"], marks)
             finally:
-                await session.execute(_SQL["leave_rollup_role"])
-            await session.execute(_SQL["done"], marks)
+                await session.execute(_SQL["leave_turn"])
             return len(buckets)
+
+    async def _refresh_portion(self, session: Transaction, buckets: Sequence[datetime]) -> None:
+        whole = [row["bucket"] for row in await session.fetch(_SQL["unforgotten"], buckets)]
+        await session.execute(_SQL["take_rollup_role"])
+        try:
+            for rollup in _ROLLUPS:
+                for start, end in _ranges(whole if rollup in _FORGOTTEN else buckets):
+                    await session.execute(_SQL[f"refresh_{rollup}"], start, end)
+        finally:
+            await session.execute(_SQL["leave_rollup_role"])
 
     async def _pending(self, transaction: Transaction, limit: int, settle: float) -> tuple[list[datetime], list[int]]:
         rows = await transaction.fetch(_SQL["pending"], limit, timedelta(seconds=settle))

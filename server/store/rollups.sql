@@ -22,6 +22,13 @@ DELETE FROM rollup_dirty WHERE id = ANY ($1::bigint[]);
 -- One roll-up at a time: two would meet on the same rows.
 SELECT pg_try_advisory_xact_lock(hashtext('strikeline rollup'));
 
+-- name: take_turn
+-- The same lock for a session, which must leave it: a refresh commits, and would give up a transaction's.
+SELECT pg_try_advisory_lock(hashtext('strikeline rollup'));
+
+-- name: leave_turn
+SELECT pg_advisory_unlock(hashtext('strikeline rollup'));
+
 -- name: roll_up_bars_5m
 INSERT INTO bars_5m (instrument_id, open_time, open, high, low, close, volume, open_interest, partial, closed, minutes)
 SELECT bar.instrument_id, time_bucket(INTERVAL '5 minutes', bar.open_time) AS bucket,

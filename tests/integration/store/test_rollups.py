@@ -39,6 +39,10 @@ DIRECT_METRICS = """
     FROM expiry_metrics ORDER BY 1, 2, open_time DESC
 """
 ROLLED_METRICS = "SELECT expiry, open_time, pcr_oi, forward, forward_source, years FROM {} ORDER BY 1, 2"
+ADVISORY_LOCKS = """
+    FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE locktype = 'advisory' AND datname = current_database()
+"""
 ROLLED = """
     SELECT instrument_id, open_time, open, high, low, close, volume, open_interest, partial, closed, minutes
     FROM {} ORDER BY 1, 2
@@ -197,6 +201,18 @@ async def test_several_workers_share_the_queue(
     assert_parity(database)
 
 
+async def test_one_worker_rolls_up_at_a_time(
+    worker_db: Database, bars: BarStore, rollups: RollupStore, database: TestDatabase
+):
+    await merge(worker_db, bars, walk(2, "2025-11-10T09:15:00", 20))
+    with database.connect() as other:
+        other.execute("SELECT pg_advisory_lock(hashtext('strikeline rollup'))")
+        assert await rollups.roll_up(100) == 0
+    assert await rollups.roll_up(100) == 2
+    with database.connect() as other:
+        assert other.execute(f"SELECT count(*) {ADVISORY_LOCKS}").fetchone() == (0,)
+
+
 async def test_the_edition_is_known(rollups: RollupStore, database: TestDatabase):
     with database.connect() as connection:
         (licence,) = connection.execute("SELECT current_setting('timescaledb.license')").fetchone() or ("",)
@@ -216,4 +232,62 @@ async def test_community_rolls_up_by_continuous_aggregates(
         f"{source}_{length}" for source in ("bars", "option_minutes", "expiry_metrics") for length in ("5m", "15m")
     }
     await rollups.roll_up(100)
+    assert_parity(database)
+
+
+SERIES = "SELECT series::text FROM {}_series AS series ORDER BY 1"
+COMPRESSED = """
+    SELECT hypertable_name, count(*) FROM timescaledb_information.chunks WHERE is_compressed GROUP BY 1 ORDER BY 1
+"""
+LATE = "SELECT (SELECT count(*) FROM bars_1m), (SELECT count(*) FROM option_minutes WHERE samples = 4)"
+
+
+def run_policies(database: TestDatabase) -> None:
+    """What TimescaleDB's scheduler does in time. Tests have none: each says when."""
+    with database.connect() as connection:
+        jobs = connection.execute("SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000").fetchall()
+        for (job,) in jobs:
+            connection.execute(f"CALL run_job({job})")
+
+
+def all_series(database: TestDatabase) -> list[list[tuple[str]]]:
+    """What readers see, of the whole database."""
+    with database.connect(database.api_url) as connection:
+        return [connection.execute(SERIES.format(name)).fetchall() for name in ("bars", "option_minutes",
+                                                                                "expiry_metrics")]  # fmt: skip
+
+
+async def save_minutes(database: Database, *positions: int, samples: int) -> None:
+    start = nanoseconds("2025-11-10T09:15:00")
+    minutes = [
+        minute(start + number * MINUTE, strike(25_000, contract(2, samples, delta=samples / 8)), spot=25_000.0 + number)
+        for number in positions
+    ]
+    async with database.transaction() as transaction:
+        await OptionMinuteStore(database).save_minutes(transaction, minutes)
+
+
+@pytest.mark.community
+async def test_late_rows_of_a_compressed_day_are_rolled_up_too(
+    worker_db: Database, bars: BarStore, rollups: RollupStore, database: TestDatabase
+):
+    if await rollups.edition() is not Edition.COMMUNITY:
+        pytest.skip("DATABASE_URL is no Community edition of TimescaleDB: compression is not tested")
+    await merge(worker_db, bars, walk(2, "2025-11-10T09:15:00", 60))
+    await save_minutes(worker_db, *range(40), samples=2)
+    await rollups.roll_up(100)
+    before = all_series(database)
+    run_policies(database)
+    with database.connect() as connection:
+        compressed = connection.execute(COMPRESSED).fetchall()
+    assert compressed == [("bars_1m", 1), ("expiry_metrics", 1), ("option_minutes", 1)]
+    assert all_series(database) == before
+    await merge(worker_db, bars, np.concatenate([bar(2, "2025-11-10T09:16:00", (1, 500, 0.5, 2)),
+                                                 walk(1, "2025-11-10T09:20:00", 3, volume=False)]))  # fmt: skip
+    await save_minutes(worker_db, 7, 8, 50, samples=4)
+    with database.connect() as connection:
+        assert connection.execute(LATE).fetchone() == (63, 3)
+    assert await rollups.roll_up(100) == 2
+    assert_parity(database)
+    run_policies(database)
     assert_parity(database)
