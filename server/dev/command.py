@@ -17,6 +17,7 @@ from server.dev.probes import answers_http, finds, serves_grpc
 from server.dev.stack import DEVELOPMENT, StackUrls, default_directory, urls_from_environment_or_stack
 from server.dev.supervisor import Child, Probe, Program, ProgramError, Supervisor
 from server.dev.tokens import Identity
+from server.store.role_passwords import let_in
 
 READY_SECONDS = 60.0
 USER = ACCOUNT = "demo"
@@ -84,6 +85,7 @@ class _System:
 
     async def _run_as(self, ports: Ports, urls: StackUrls, identity: Identity, shared: Mapping[str, str]) -> None:
         await _run_once("migrate", shared)
+        await asyncio.to_thread(let_in, urls.database_url, (plan.API_ROLE, plan.WORKER_ROLE))
         await _run_once("account", shared, "create", "--user", USER, "--account", ACCOUNT)
         configuration = envoy.render(ports.envoy, identity.jwks, self.directory / "envoy.yaml")
         programs = plan.programs(ports, shared, configuration)

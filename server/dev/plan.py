@@ -32,10 +32,11 @@ class Feed:
 
 
 def as_role(url: str, role: str) -> str:
-    """The same database, connected to as another role without a password (trusted on loopback)."""
+    """The same database, connected to as another role, with the same password where the URL has one."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{role}@{host}"))
+    password = f":{parts.password}" if parts.password else ""
+    return urlunsplit(parts._replace(netloc=f"{role}{password}@{host}"))
 
 
 def shared_environment(urls: StackUrls, identity: Identity, environment: Mapping[str, str]) -> dict[str, str]:

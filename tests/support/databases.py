@@ -11,9 +11,12 @@ import psycopg
 from psycopg import sql
 
 from server.store import migrate
+from server.store.role_passwords import let_in
 
 API, WORKER = "strikeline_api", "strikeline_worker"
 TEMPLATE_LOCK = 0x54455354
+# Community edition: a policy would compress the old days of a test at a moment of its own.
+NO_POLICIES = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def with_user(url: str, user: str) -> str:
     """The same database as another role, with the same password where the URL has one."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    password = f":{quote(parts.password, safe='')}" if parts.password else ""
+    password = f":{parts.password}" if parts.password else ""
     return urlunsplit(parts._replace(netloc=f"{quote(user, safe='')}{password}@{host}"))
 
 
@@ -66,23 +69,34 @@ def state_of_migrations() -> str:
 
 
 def ensure_template(server_url: str) -> str:
-    """-> the name of a database at the newest revision. Test sessions that run at once share it."""
-    name = f"template_{state_of_migrations()}"
+    """-> the name of a database at the newest revision. Test sessions that run at once share it.
+
+    The programs' roles may log in afterwards, also where the server asks for passwords.
+    """
+    name = f"migrated_{state_of_migrations()}"
     with psycopg.connect(server_url, autocommit=True, connect_timeout=10) as connection:
         connection.execute("SET lock_timeout = '120s'")
         connection.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
         found = connection.execute("SELECT datistemplate FROM pg_database WHERE datname = %s", [name]).fetchone()
         if found is None or not found[0]:
             _make_template(connection, server_url, name)
+        let_in(server_url, (API, WORKER))
     return name
 
 
 def _make_template(connection: psycopg.Connection, server_url: str, name: str) -> None:
-    """Marked as a template only when complete: one that a killed session left half-made is made again."""
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    """Marked as a template only when complete: one that a killed session left half-made is made again.
+
+    It lets nobody in: TimescaleDB's scheduler, where one runs, hinders copying it.
+    """
+    made = sql.Identifier(name)
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(made))
+    connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(made))
     migrate.upgrade(with_database(server_url, name))
-    connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(sql.Identifier(name)))
+    with psycopg.connect(with_database(server_url, name), autocommit=True, connect_timeout=10) as inside:
+        inside.execute(NO_POLICIES)
+    connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true ALLOW_CONNECTIONS false").format(made))
+    connection.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
 
 
 @contextmanager

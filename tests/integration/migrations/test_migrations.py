@@ -11,7 +11,8 @@ from migrations.schema import COMMITTED, describe
 from server.store import migrate
 from server.store.calendar import CalendarStore
 from server.store.database import Database
-from tests.support.databases import TestDatabase
+from server.store.role_passwords import let_in
+from tests.support.databases import TestDatabase, with_user
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 BELOW = dict(zip(REVISIONS, ("base", *REVISIONS[:-1]), strict=True))
@@ -280,8 +281,9 @@ def test_a_migrations_owner_need_not_be_a_superuser(empty_database: TestDatabase
         # Community edition: who made the role may hand it on; here another database's owner did.
         if connection.execute("SELECT FROM pg_roles WHERE rolname = 'strikeline_rollup'").fetchone() is not None:
             connection.execute(f"GRANT strikeline_rollup TO {owner} WITH ADMIN OPTION")
+    let_in(empty_database.owner_url, [owner])
     try:
-        url = re.sub(r"//[^@]+@", f"//{owner}@", empty_database.owner_url)
+        url = with_user(empty_database.owner_url, owner)
         migrate.upgrade(url)
         assert migrate.current(url) == migrate.head()
     finally:

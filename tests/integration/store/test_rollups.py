@@ -208,8 +208,8 @@ async def test_one_worker_rolls_up_at_a_time(
     with database.connect() as other:
         other.execute("SELECT pg_advisory_lock(hashtext('strikeline rollup'))")
         assert await rollups.roll_up(100) == 0
-    assert await rollups.roll_up(100) == 2
-    with database.connect() as other:
+        other.execute("SELECT pg_advisory_unlock(hashtext('strikeline rollup'))")
+        assert await rollups.roll_up(100) == 2
         assert other.execute(f"SELECT count(*) {ADVISORY_LOCKS}").fetchone() == (0,)
 
 

@@ -132,7 +132,7 @@ def test_candles_are_read_through_the_view_alone(database: TestDatabase, source:
         "TRUNCATE legs",
         "CREATE ROLE mine",
         "ALTER ROLE CURRENT_USER SUPERUSER",
-        "SET ROLE app",
+        "SET ROLE pg_read_all_data",
         "SELECT drop_chunks('bars_1m', older_than => now())",
         "UPDATE alembic_version SET version_num = '0'",
         "INSERT INTO calendar_sessions VALUES ('NSE', '2030-01-01', 'holiday', NULL, NULL, 'x', 'x')",

@@ -124,7 +124,7 @@ def test_the_users_variables_win(tmp_path):
         StackUrls("postgresql://app:secret@h:1/app", "redis://r"), Identity(tmp_path), {"STRIKELINE_QUOTA_TIER": "free"}
     )
     assert told["STRIKELINE_QUOTA_TIER"] == "free"
-    assert told["STRIKELINE_WORKER_DATABASE_URL"] == "postgresql://strikeline_worker@h:1/app"
+    assert told["STRIKELINE_WORKER_DATABASE_URL"] == "postgresql://strikeline_worker:secret@h:1/app"
 
 
 def test_envoys_configuration_is_rendered(tmp_path):
