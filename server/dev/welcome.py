@@ -5,13 +5,14 @@ from pathlib import Path
 
 from server.dev.ports import Ports
 from server.dev.stack import StackUrls
+from server.observability.logs import redact
 
 PYTHON = ".venv/bin/python"
 INSTRUMENT = "NSE:NIFTY 50"
 
 
 def addresses(ports: Ports, urls: StackUrls, logs: Path) -> list[tuple[str, str]]:
-    """Name and address of everything that can be called or looked at."""
+    """Name and address of everything that can be called or looked at, without passwords."""
     base = f"127.0.0.1:{ports.envoy.public}"
     return [
         ("HTTP, WebSocket, gRPC, gRPC-Web", f"http://{base}"),
@@ -20,8 +21,8 @@ def addresses(ports: Ports, urls: StackUrls, logs: Path) -> list[tuple[str, str]
         ("Gateway, direct", f"http://127.0.0.1:{ports.envoy.gateway}"),
         ("Envoy's administration", f"http://127.0.0.1:{ports.envoy.admin}"),
         ("Metrics", ", ".join(f"{name} {port}" for name, port in ports.metrics.items())),
-        ("TimescaleDB", urls.database_url),
-        ("Redis", urls.redis_url),
+        ("TimescaleDB", redact(urls.database_url)),
+        ("Redis", redact(urls.redis_url)),
         ("Logs", str(logs)),
     ]
 

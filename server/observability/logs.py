@@ -22,7 +22,7 @@ LINES = "lines"
 _SECRETS = re.compile(
     r"eyJ[\w-]{5,}\.[\w-]*\.?[\w-]*"  # a JSON web token
     r"|(?i:\bbearer\s+)\S+"
-    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # user and password of an address
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user and password of an address
     r"|(?i:(?:password|passwd|secret|api_key|apikey|ticket|authorization)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;]+"
 )
 

@@ -141,12 +141,13 @@ def test_envoys_configuration_is_rendered(tmp_path):
 
 def test_the_welcome_names_everything(tmp_path):
     ports = Ports(EnvoyPorts(8080, 9901, 8081, (50051,)), {"worker": 9464})
-    page = welcome.text(ports, StackUrls("postgresql://d", "redis://r"), tmp_path, "TOKEN")
+    urls = StackUrls("postgresql://app:hunter2@h:5432/app", "redis://:hunter3@r")
+    page = welcome.text(ports, urls, tmp_path, "TOKEN")
     for part in (
         "127.0.0.1:8080",
         "127.0.0.1:50051",
-        "postgresql://d",
-        "redis://r",
+        "postgresql://[redacted]@h:5432/app",
+        "redis://[redacted]@r",
         "TOKEN",
         "curl ",
         "ws://",
