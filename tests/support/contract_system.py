@@ -23,6 +23,7 @@ from server.contract.testing.system import Signer, System
 from server.dev.tokens import Identity
 from server.settings import Settings
 from strikeline.v1.instrument_import_pb2 import ImportInstrumentsRequest
+from tests.support.waiting import eventually
 
 START_SECONDS = 60.0
 
@@ -67,9 +68,7 @@ async def gateway_before(address: str) -> AsyncIterator[str]:
         app = create_app(settings, upstream, open_streams, blueprint, None)
         server = make_server(app, settings, open_streams)
         serving = asyncio.create_task(server.serve())
-        async with asyncio.timeout(START_SECONDS):
-            while not server.started:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: server.started, START_SECONDS, beside=serving)
         port = server.servers[0].sockets[0].getsockname()[1]
         try:
             yield f"http://127.0.0.1:{port}"

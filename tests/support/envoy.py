@@ -14,7 +14,9 @@ from pathlib import Path
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
+from server.dev.probes import listens
 from tests.support.system import free_ports
+from tests.support.waiting import eventually
 
 READY_SECONDS = 30.0
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
@@ -57,17 +59,13 @@ async def validate(configuration: Path) -> tuple[int, str]:
 
 
 async def _listens(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
-    async with asyncio.timeout(READY_SECONDS):
-        while True:
-            assert process.returncode is None, log.read_text()
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            await writer.wait_closed()
-            return
+    probe = listens(port)
+
+    async def answers() -> bool:
+        assert process.returncode is None, log.read_text()
+        return await probe()
+
+    await eventually(answers, READY_SECONDS, what=f"Envoy on port {port}")
 
 
 @contextlib.asynccontextmanager

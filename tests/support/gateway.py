@@ -17,6 +17,7 @@ from gateway.upstream import connect
 from server.contract.errors import load_catalogue
 from server.contract.methods import load_contract
 from tests.fixtures.everything import Everything
+from tests.support.waiting import eventually
 
 SECURITY = {
     "x-frame-options": "DENY",
@@ -77,8 +78,7 @@ async def running_gateway(
             app = create_app(settings, channel, open_streams, blueprint, None)
             server = make_server(app, settings, open_streams)
             task = asyncio.create_task(server.serve([listener]))
-            while not server.started:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: server.started, beside=task)
             try:
                 yield RunningGateway(f"127.0.0.1:{listener.getsockname()[1]}", server, open_streams)
             finally:

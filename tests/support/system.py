@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.dev.tokens import Identity
+from tests.support.waiting import eventually
 
 READY_SECONDS = 90.0
 STOP_SECONDS = 30.0
@@ -70,16 +71,17 @@ class DevSystem:
 
     async def printed(self, pattern: str, seconds: float = READY_SECONDS) -> re.Match[str]:
         """Waits until the output matches. Raises AssertionError with the output otherwise."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while loop.time() < end:
+
+        def look() -> re.Match[str] | None:
             found = re.search(pattern, self.output.read_text(errors="replace"), re.MULTILINE)
-            if found:
-                return found
-            if self.process.returncode is not None:
-                break
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{pattern!r} was not printed:\n{self.output.read_text(errors='replace')}{self.logs()}")
+            assert found or self.process.returncode is None, "the process ended"
+            return found
+
+        try:
+            return await eventually(look, seconds, what=f"{pattern!r} in the output")
+        except AssertionError as error:
+            error.add_note(f"{self.output.read_text(errors='replace')}{self.logs()}")
+            raise
 
     def logs(self) -> str:
         """The last lines of each role's log."""

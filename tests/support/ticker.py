@@ -15,8 +15,8 @@ from server.store.database import Database
 from server.store.market_log import MarketLog
 from server.store.redis import RedisClient
 from strikeline.internal.v1 import log_pb2
+from tests.support.waiting import eventually, source
 
-PATIENCE = 15.0
 OPEN_SECONDS = 1_764_560_700
 """2025-12-01 09:15 IST, a Monday, seconds since 1970 UTC."""
 
@@ -79,33 +79,27 @@ class TickerSystem:
 
     async def until(self, condition: Callable[[list[log_pb2.LogEntry]], bool]) -> list[log_pb2.LogEntry]:
         """The log's entries as soon as they satisfy a condition."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition(found := await self.entries()):
-                if self.feed.done():
-                    self.feed.result()
-                await asyncio.sleep(0.01)
-        return found
+
+        async def look() -> list[log_pb2.LogEntry] | None:
+            return found if condition(found := await self.entries()) else None
+
+        return await eventually(look, what=source(condition), beside=self.feed)
 
     async def subscribers(self) -> int:
         found = await self.redis.run(lambda client: client.pubsub_numsub(f"{self.prefix}:options"))
         return int(found[0][1])
 
     async def until_subscribed(self, count: int = 1) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while await self.subscribers() != count:
-                if self.feed.done():
-                    self.feed.result()
-                await asyncio.sleep(0.01)
+        async def look() -> bool:
+            return await self.subscribers() == count
+
+        await eventually(look, what=f"{count} subscribers", beside=self.feed)
 
     def metric(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
 
     async def until_metric(self, name: str, value: float, **labels: str) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while self.metric(name, **labels) < value:
-                if self.feed.done():
-                    self.feed.result()
-                await asyncio.sleep(0.01)
+        await eventually(lambda: self.metric(name, **labels) >= value, what=f"{name} {value}", beside=self.feed)
 
 
 @asynccontextmanager

@@ -52,3 +52,18 @@ async def test_errors_of_a_look_pass():
 
     with pytest.raises(TimeoutError, match="of the look itself"):
         await eventually(look)
+
+
+async def test_what_a_task_fails_with_meanwhile_is_raised():
+    async def fail() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await eventually(lambda: False, beside=asyncio.create_task(fail()))
+
+
+async def test_a_task_that_ends_well_meanwhile_ends_no_waiting():
+    task = asyncio.create_task(asyncio.sleep(0, "done"))
+    results = iter([None, None, None, "found"])
+
+    assert await eventually(lambda: next(results), beside=task) == "found"
