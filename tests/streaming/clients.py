@@ -10,9 +10,7 @@ from typing import Any
 from server.domain.errors import StrikelineError
 from strikeline.v1 import market_data_service_pb2
 from tests.streaming.histories import Connection, received
-
-PATIENCE = 5.0
-"""Seconds of real time after which something that should come is missing."""
+from tests.support.waiting import PATIENCE, eventually
 
 
 class HubClient:
@@ -61,10 +59,8 @@ class HubClient:
         await self.until(lambda: bool(self.messages))
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Lets everything go on until the condition holds."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                await asyncio.sleep(0)
+        """Lets everything go on until the condition holds. Raises what broke the reading."""
+        await eventually(condition, beside=self._task)
 
     async def leave(self) -> None:
         """Goes away, whatever it is doing."""

@@ -3,7 +3,7 @@
 import asyncio
 
 from server.market.hub.position import EntryId
-from tests.streaming.transports import PATIENCE
+from tests.support.waiting import eventually
 
 
 async def trade_steadily(market, stop):
@@ -18,14 +18,24 @@ async def restarted(system, victim):
     before = set(system.processes())
     killed = system.pid(*victim)
     system.kill(*victim)
-    async with asyncio.timeout(PATIENCE):
-        while killed in system.processes() or len(system.processes()) < len(before):
-            await asyncio.sleep(0.01)
+
+    def replaced() -> bool:
+        running = system.processes()
+        return killed not in running and len(running) >= len(before)
+
+    await eventually(replaced)
+
+
+async def reached(output, place):
+    """Returns when the worker has put all on an output log that comes of the entries up to a place."""
+
+    async def look() -> bool:
+        return bool(EntryId.parse(await output.last_id()) >= place)
+
+    await eventually(look, what=f"an output of {place}")
 
 
 async def published(output, after, until, message):
     """Messages that the worker put on an output log because of the entries between two places, when it is done."""
-    async with asyncio.timeout(PATIENCE):
-        while EntryId.parse(await output.last_id()) < until:
-            await asyncio.sleep(0.01)
+    await reached(output, until)
     return [message.FromString(payload) for _, payload in await output.range(str(after), str(until), 10_000)]

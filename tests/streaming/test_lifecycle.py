@@ -11,6 +11,7 @@ from server.market.hub.channel import FLUSH_INTERVALS
 from server.market.hub.options import DeliveryOptions
 from tests.streaming.conftest import AT_ONCE, USER, settled, ticks
 from tests.streaming.leftovers import CYCLES, NOTHING, leftovers
+from tests.support.waiting import eventually
 
 
 @pytest.mark.slow
@@ -59,9 +60,7 @@ async def test_abandoned_generator_is_collected(hub, market):
     envelopes = hub.subscribe_ticks(market.keys, AT_ONCE, USER)
     await anext(envelopes)
     del envelopes
-    async with asyncio.timeout(5):
-        while hub.counts().open:
-            await asyncio.sleep(0)
+    await eventually(lambda: not hub.counts().open)
 
     assert leftovers(hub) == NOTHING
 

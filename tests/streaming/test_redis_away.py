@@ -12,6 +12,7 @@ from strikeline.v1 import stream_pb2
 from tests.streaming.checkers import violations_of
 from tests.streaming.conftest import AT_ONCE, settled, ticks
 from tests.support.network import faulty_network
+from tests.support.waiting import eventually, source
 
 DEGRADED = stream_pb2.STREAM_CONDITION_DEGRADED
 LIVE = stream_pb2.STREAM_CONDITION_LIVE
@@ -34,12 +35,14 @@ def conditions(client):
     return [envelope.condition for envelope in client.connection.envelopes if envelope.kind == "status"]
 
 
-async def until(client, clock, condition):
+async def until(clock, condition):
     """Time passes in small steps, so that what waits a little tries again."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await clock.advance(0.05)
-            await asyncio.sleep(0.01)
+
+    async def look() -> bool:
+        await clock.advance(0.05)
+        return bool(condition())
+
+    await eventually(look, what=source(condition))
 
 
 async def test_broken_connections_lose_nothing(hub, market, network, clock):
@@ -50,7 +53,7 @@ async def test_broken_connections_lose_nothing(hub, market, network, clock):
             await market.trade_randomly(10)
             network.break_connections()
             await market.trade_randomly(10)
-        await until(client, clock, lambda: hub.intake.ticks.channel.head.position[0] == market.last_id)
+        await until(clock, lambda: hub.intake.ticks.channel.head.position[0] == market.last_id)
         await settled(hub, market)
 
     assert violations_of([client.connection], market.source()) == []
@@ -64,11 +67,11 @@ async def test_streams_say_degraded_while_redis_is_away_and_catch_up(hub, market
         await market.trade_randomly(10)
         await settled(hub, market)
         network.cut()
-        await until(client, clock, lambda: DEGRADED in conditions(client))
+        await until(clock, lambda: DEGRADED in conditions(client))
         degraded = hub.degraded
         await market.trade_randomly(20)
         network.mend()
-        await until(client, clock, lambda: LIVE in conditions(client))
+        await until(clock, lambda: LIVE in conditions(client))
         await settled(hub, market)
 
     assert degraded
@@ -85,12 +88,12 @@ async def test_entries_that_went_unread_are_healed_by_a_snapshot(hub, market, ne
         await market.trade_randomly(10)
         await settled(hub, market)
         network.cut()
-        await until(client, clock, lambda: DEGRADED in conditions(client))
+        await until(clock, lambda: DEGRADED in conditions(client))
         await market.trade_randomly(400)
         await MarketLog(redis, namespace).trim(str(market.last_id))
         await market.trade()
         network.mend()
-        await until(client, clock, lambda: client.kinds.count("snapshot") == 2)
+        await until(clock, lambda: client.kinds.count("snapshot") == 2)
         await settled(hub, market)
 
     latest = {event.key: event for entry in market.source().entries for event in entry}
@@ -103,10 +106,7 @@ async def test_hub_starts_without_redis_and_serves_when_it_comes(make, market, r
     async with faulty_network(redis_url) as network, open_redis(network.through(redis_url), timeout=1.0) as client:
         network.cut()
         started = asyncio.create_task(_start(make, client))
-        async with asyncio.timeout(10):
-            while not started.done():
-                await clock.advance(0.05)
-                await asyncio.sleep(0.01)
+        await until(clock, started.done)
         manager, hub = await started
         degraded = hub.degraded
         network.mend()
@@ -114,7 +114,7 @@ async def test_hub_starts_without_redis_and_serves_when_it_comes(make, market, r
             reader.read()
             await reader.started()
             await market.trade()
-            await until(reader, clock, lambda: len(reader.connection.events) == 4)
+            await until(clock, lambda: len(reader.connection.events) == 4)
         await manager.__aexit__(None, None, None)
 
     assert degraded

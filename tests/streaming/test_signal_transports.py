@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from datetime import date
 
@@ -10,13 +9,14 @@ import httpx
 import pytest
 from google.protobuf import json_format
 
-from server.market.hub.position import EntryId
 from server.store.market_log import MarketLog
 from strikeline.v1 import futures_pb2, futures_requests_pb2
 from tests.streaming.market import OPEN, Market
-from tests.streaming.transports import PATIENCE, TRANSPORTS, ResumingClient, StreamKind, Subscription, events_of
+from tests.streaming.systems import reached
+from tests.streaming.transports import TRANSPORTS, ResumingClient, StreamKind, Subscription, events_of
 from tests.support.market import MINUTE, NIFTY, future, instruments
 from tests.support.system import dev_system
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -70,11 +70,11 @@ async def listed(system) -> list[futures_pb2.FuturesSignal]:
 
 
 async def worker_is_done(system, output, market) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while EntryId.parse(await output.last_id()) < market.last_id:
-            await asyncio.sleep(0.02)
-        while len([signal for signal in await listed(system) if signal.closed]) < 2 * 6:
-            await asyncio.sleep(0.1)
+    async def closed() -> bool:
+        return len([signal for signal in await listed(system) if signal.closed]) >= 2 * 6
+
+    await reached(output, market.last_id)
+    await eventually(closed)
 
 
 async def test_signals_are_the_same_over_all_transports_and_afterwards(system, market, bars_output):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,8 +21,7 @@ from strikeline.v1 import m2m_requests_pb2, market_data_service_pb2
 from tests.streaming.checkers import unique
 from tests.streaming.clients import HubClient
 from tests.streaming.conftest import AT_ONCE, USER
-
-PATIENCE = 30.0
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -42,12 +42,6 @@ def run_worker(settings, worker_db, redis):
 async def hub(make, market):
     async with make(clock=SystemClock()) as made:
         yield made
-
-
-async def eventually(condition):
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 async def published(output):
@@ -71,7 +65,7 @@ async def test_bars_and_samples_of_a_worker_that_restarts_come_once(
             await client.started()
         for seconds in (1, 20, 1):
             async with run_worker() as worker:
-                await eventually(lambda worker=worker: announced(worker))
+                await eventually(partial(announced, worker))
                 for _ in range(40):
                     await market.trade(seconds=seconds)
                 await eventually(lambda: caught_up(bars_output, market))

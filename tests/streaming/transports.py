@@ -19,9 +19,7 @@ from strikeline.v1 import m2m_requests_pb2, option_stream_pb2
 from strikeline.v1 import market_data_service_pb2 as pb
 from tests.streaming.histories import Connection, received
 from tests.support.system import DevSystem
-
-PATIENCE = 40.0
-"""Seconds of real time after which something that should come is missing."""
+from tests.support.waiting import PATIENCE, eventually
 
 Response = Any
 """A message of the stream: every stream's has `sequence`, `resume_token` and `event`."""
@@ -227,13 +225,10 @@ class ResumingClient:
         """Waits for a condition; tells what broke when it does not come."""
         assert self._task is not None
         try:
-            async with asyncio.timeout(PATIENCE):
-                while not condition():
-                    if self._task.done():
-                        self._task.result()
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            raise AssertionError(f"{self.event_count} events, {len(self.history)} connections, {self.breaks}") from None
+            await eventually(condition, beside=self._task)
+        except AssertionError as error:
+            error.add_note(f"{self.event_count} events, {len(self.history)} connections, {self.breaks}")
+            raise
 
     async def _run(self) -> None:
         while True:
