@@ -30,6 +30,7 @@ from server.store.market_log import MarketLog
 from server.store.records import STORED_BAR
 from server.store.redis import RedisClient
 from strikeline.internal.v1 import log_pb2
+from tests.support.waiting import eventually
 
 FAST = SyntheticPlan(contracts=150, speed=20.0, rates=Rates(ticks_per_second=200, step=100))
 
@@ -57,9 +58,11 @@ async def synthetic(db: Database, log: MarketLog, entries_wanted: int) -> None:
     feed = asyncio.create_task(
         run_feed(config, settings=Settings(), database=db, log=log, registry=CollectorRegistry())
     )
-    async with asyncio.timeout(20):
-        while await log.length() < before + entries_wanted and not feed.done():
-            await asyncio.sleep(0.02)
+
+    async def grown() -> bool:
+        return await log.length() >= before + entries_wanted or feed.done()
+
+    await eventually(grown)
     feed.cancel()
     with suppress(asyncio.CancelledError):
         await feed

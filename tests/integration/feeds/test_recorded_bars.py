@@ -1,6 +1,5 @@
 """Recorded files through feed, log, worker and database: every 1-minute bar equals an independent computation."""
 
-import asyncio
 import csv
 import gzip
 from collections.abc import AsyncIterator
@@ -15,16 +14,15 @@ from prometheus_client import CollectorRegistry
 from server.domain.calendar import MarketCalendar
 from server.domain.timeframes import ONE_MINUTE
 from server.market.feeds.run import FeedConfig, run_feed
-from server.market.slot_plan import all_slots
 from server.market.worker import Worker
 from server.settings import Settings
 from server.store.bars import Bar, BarQuery, BarStore
 from server.store.calendar import CalendarStore
 from server.store.database import Database
 from server.store.instruments import InstrumentStore
-from server.store.market_log import MarketLog, id_key
+from server.store.market_log import MarketLog
 from server.store.redis import RedisClient
-from server.store.worker_state import CheckpointStore
+from tests.support.progress import committed
 
 IST = timedelta(hours=5, minutes=30)
 Row = tuple[datetime, Decimal, int]
@@ -45,10 +43,7 @@ class System:
         await run_feed(
             config, settings=self.settings, database=self.database, log=self.log, registry=CollectorRegistry()
         )
-        end = id_key(await self.log.last_id())
-        async with asyncio.timeout(60):
-            while not await self._committed(end):
-                await asyncio.sleep(0.02)
+        await committed(self.database, await self.log.last_id(), self.settings, 60)
 
     async def bars(self, key: str) -> list[Computed]:
         (instrument,) = await InstrumentStore(self.database).by_keys([key])
@@ -61,10 +56,6 @@ class System:
             token = page.next_page_token
             if not token:
                 return [(bar.open_time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in found]
-
-    async def _committed(self, end: tuple[int, int]) -> bool:
-        positions = await CheckpointStore(self.database).positions()
-        return all(id_key(positions.get(slot, "0-0")) >= end for slot in all_slots(self.settings))
 
 
 @pytest.fixture

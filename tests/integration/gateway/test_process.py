@@ -16,6 +16,7 @@ import pytest
 from tests.fixtures.everything import EchoServicer, Everything, compile_everything, handlers
 from tests.support.gateway import blueprint_of, running_gateway
 from tests.support.system import free_ports
+from tests.support.waiting import eventually
 
 
 async def start(**settings: str) -> asyncio.subprocess.Process:
@@ -43,9 +44,7 @@ async def test_it_serves_until_a_signal_and_logs_each_request() -> None:
             except httpx.TransportError:
                 return False
 
-        async with asyncio.timeout(30):
-            while not await answers():
-                await asyncio.sleep(0.1)
+        await eventually(answers)
         metrics = await http.get(f"http://127.0.0.1:{metrics_port}/metrics")
     process.send_signal(signal.SIGTERM)
     status, written = await end(process)
@@ -105,10 +104,13 @@ async def test_calls_succeed_soon_after_the_api_is_back() -> None:
         async with echo_server(port, everything):
             before = await http.get("/v1/segments/a")
         away = await http.get("/v1/segments/a")
+
+        async def answers() -> bool:
+            return (await http.get("/v1/segments/a")).status_code == 200
+
         async with echo_server(port, everything):
             started = loop.time()
-            while (await http.get("/v1/segments/a")).status_code != 200:
-                await asyncio.sleep(0.05)
+            await eventually(answers)
             seconds = loop.time() - started
 
     assert (before.status_code, away.status_code) == (200, 503)

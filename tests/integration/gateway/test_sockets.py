@@ -13,8 +13,8 @@ from gateway.settings import GatewaySettings
 from strikeline.v1 import market_data_service_pb2 as market
 from strikeline.v1 import socket_pb2
 from tests.integration.gateway.servicers import Api
-from tests.integration.gateway.waiting import until
 from tests.support.gateway import RunningGateway, running_gateway
+from tests.support.waiting import eventually
 
 TICKS = {"method": "MarketDataService.StreamTicks", "request": {"instruments": ["NSE:RELIANCE"]}}
 QUOTES = {"method": "MarketDataService.BatchGetQuotes", "request": {"instruments": ["NSE:INFY"]}}
@@ -84,17 +84,17 @@ async def test_a_cancelled_stream_ends_at_the_server(socket: ClientConnection, a
     await tell(socket, id="1", cancel=True)
 
     assert await hear(socket) == {"id": "1", "status": "CANCELLED", "done": True}
-    await until(lambda: api.market.open_streams == 0)
+    await eventually(lambda: api.market.open_streams == 0)
 
 
 async def test_a_client_that_leaves_ends_all_its_streams(gateway: RunningGateway, api: Api) -> None:
     async with connect(gateway.socket, additional_headers=bearer(api)) as connection:
         for name in ("a", "b"):
             await tell(connection, id=name, **TICKS)
-        await until(lambda: api.market.open_streams == 2)
+        await eventually(lambda: api.market.open_streams == 2)
 
-    await until(lambda: api.market.open_streams == 0)
-    await until(lambda: len(gateway.open_streams) == 0)
+    await eventually(lambda: api.market.open_streams == 0)
+    await eventually(lambda: len(gateway.open_streams) == 0)
 
 
 @pytest.mark.parametrize(
@@ -325,10 +325,10 @@ async def test_a_socket_that_reads_nothing_is_cut_off(api: Api) -> None:
     async with running_gateway(api.address, settings=settings) as gateway:
         connection = await connect(gateway.socket, additional_headers=bearer(api), max_queue=1, ping_interval=None)
         await tell(connection, id="1", **TICKS)
-        await until(lambda: api.market.open_streams == 1)
+        await eventually(lambda: api.market.open_streams == 1)
 
-        await until(lambda: api.market.open_streams == 0)
-        await until(lambda: len(gateway.open_streams) == 0)
+        await eventually(lambda: api.market.open_streams == 0)
+        await eventually(lambda: len(gateway.open_streams) == 0)
         connection.transport.abort()
 
 
@@ -341,5 +341,5 @@ async def test_sockets_that_come_and_go_leave_nothing(gateway: RunningGateway, a
     for _ in range(10):
         await asyncio.gather(*(visit() for _ in range(10)))
 
-    await until(lambda: api.market.open_streams == 0)
-    await until(lambda: len(gateway.open_streams) == 0)
+    await eventually(lambda: api.market.open_streams == 0)
+    await eventually(lambda: len(gateway.open_streams) == 0)

@@ -9,8 +9,8 @@ import pytest
 from gateway.settings import GatewaySettings
 from tests.fixtures.everything import compile_everything, serve_everything
 from tests.integration.gateway.servicers import Api
-from tests.integration.gateway.waiting import until
 from tests.support.gateway import RunningGateway, blueprint_of, running_gateway
+from tests.support.waiting import eventually
 
 TICKS = "/v1/ticks:stream?instruments=NSE:RELIANCE"
 
@@ -62,8 +62,8 @@ async def test_a_client_that_leaves_ends_the_call(client: httpx.AsyncClient, api
         await lines(response, 1)
         assert api.market.open_streams == 1
 
-    await until(lambda: api.market.open_streams == 0)
-    await until(lambda: len(gateway.open_streams) == 0)
+    await eventually(lambda: api.market.open_streams == 0)
+    await eventually(lambda: len(gateway.open_streams) == 0)
 
 
 async def test_a_shutdown_ends_a_stream_with_its_reason(client: httpx.AsyncClient, gateway: RunningGateway) -> None:
@@ -87,8 +87,8 @@ async def test_a_client_that_reads_nothing_is_cut_off(api: Api) -> None:
             f"GET {TICKS} HTTP/1.1\r\nHost: {gateway.address}\r\nAuthorization: Bearer {api.parts.token()}\r\n\r\n"
         )
         writer.write(request.encode())
-        await until(lambda: api.market.open_streams == 1)
-        await until(lambda: api.market.open_streams == 0)
+        await eventually(lambda: api.market.open_streams == 1)
+        await eventually(lambda: api.market.open_streams == 0)
         with pytest.raises(ConnectionResetError):
             await reader.read()
         writer.close()

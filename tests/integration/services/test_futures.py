@@ -1,6 +1,5 @@
 """FuturesService on a real database and Redis, live and of the past."""
 
-import asyncio
 from datetime import date
 from decimal import Decimal
 
@@ -17,6 +16,7 @@ from server.store.records import IN_CONTRACTS, LARGER_BAR, STORED_BAR
 from strikeline.v1 import futures_pb2
 from strikeline.v1 import futures_requests_pb2 as pb
 from tests.support.market import nanoseconds
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -70,9 +70,7 @@ def at(text: str) -> Timestamp:
 
 
 async def heard(api, market_time: int) -> None:
-    async with asyncio.timeout(5):
-        while api.app.hub.market_time() < market_time:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: api.app.hub.market_time() >= market_time)
 
 
 async def ask(api, method: str, request):

@@ -1,6 +1,5 @@
 """Liveness, readiness and what goes on while a dependency is away."""
 
-import asyncio
 import dataclasses
 import json
 
@@ -12,6 +11,7 @@ from server.store.accounts import AccountStore
 from strikeline.v1 import account_service_pb2, market_data_service_pb2, system_service_pb2
 from tests.support.api import running_api
 from tests.support.network import faulty_network
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -31,9 +31,10 @@ async def status(api, service: str = "") -> int:
 
 
 async def until_status(api, service: str, wanted: int) -> None:
-    async with asyncio.timeout(15):
-        while await status(api, service) != wanted:
-            await asyncio.sleep(0.02)
+    async def look() -> bool:
+        return await status(api, service) == wanted
+
+    await eventually(look, what=f"status {wanted} of {service or 'the server'}")
 
 
 @pytest.fixture

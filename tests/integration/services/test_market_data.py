@@ -13,6 +13,7 @@ from server.store.records import STORED_BAR
 from strikeline.v1 import depth_pb2
 from strikeline.v1 import market_data_service_pb2 as pb
 from tests.support.market import nanoseconds
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -27,9 +28,7 @@ MINUTE = 60 * 10**9
 
 async def heard(api, market_time: int) -> None:
     """The api's hub has read the log up to a market time."""
-    async with asyncio.timeout(5):
-        while api.app.hub.market_time() < market_time:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: api.app.hub.market_time() >= market_time)
 
 
 def stored(instrument, minute: int, price: str, volume: int = 10) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from strikeline.v1 import monitor_pb2 as pb
 from strikeline.v1.market_data_service_pb2 import StreamTicksResponse
 from tests.support.api import RunningApi, add_instruments, running_api
 from tests.support.market import NIFTY, RELIANCE, nanoseconds, option
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -64,9 +65,7 @@ async def status(api: RunningApi, user: str = "demo") -> pb.MonitorStatus:
 
 
 async def heard(api: RunningApi, market_time: int) -> None:
-    async with asyncio.timeout(5):
-        while api.app.hub.market_time() < market_time:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: api.app.hub.market_time() >= market_time)
 
 
 async def test_a_snapshot_has_the_newest_quotes_around_the_money(api, feed, instruments):

@@ -1,6 +1,5 @@
 """Recorded futures through feed, log, worker, database and api, beside computations by hand in decimals and pandas."""
 
-import asyncio
 import csv
 import gzip
 import math
@@ -17,15 +16,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import CollectorRegistry
 
 from server.market.feeds.run import FeedConfig, run_feed
-from server.market.slot_plan import all_slots
 from server.market.worker import Worker
 from server.settings import Settings
 from server.store.calendar import CalendarStore
-from server.store.market_log import MarketLog, id_key
-from server.store.worker_state import CheckpointStore
+from server.store.market_log import MarketLog
 from strikeline.v1 import expiry_metrics_pb2, futures_pb2, option_chain_requests_pb2
 from strikeline.v1 import futures_requests_pb2 as pb
 from tests.support.market import nanoseconds
+from tests.support.progress import committed
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -86,14 +85,7 @@ def replay(worker_db, redis, namespace):
         async with Worker(settings, worker_db, redis, {"NSE": calendar}):
             config = FeedConfig("replay", tuple(map(str, paths)), speed=None)
             await run_feed(config, settings=settings, database=worker_db, log=log, registry=CollectorRegistry())
-            end = id_key(await log.last_id())
-            async with asyncio.timeout(60):
-                while not await committed(settings, end):
-                    await asyncio.sleep(0.02)
-
-    async def committed(settings: Settings, end: tuple[int, int]) -> bool:
-        positions = await CheckpointStore(worker_db).positions()
-        return all(id_key(positions.get(slot, "0-0")) >= end for slot in all_slots(settings))
+            await committed(worker_db, await log.last_id(), settings, 60)
 
     return run
 
@@ -259,9 +251,7 @@ async def test_basis_of_the_common_bhavcopy_against_its_cash_file(shared_data: P
 
 async def test_after_a_replayed_day_its_files_are_what_is_known_now(shared_data: Path, api, replay) -> None:
     await replay(shared_data / RECORDED[1][0])
-    async with asyncio.timeout(5):
-        while not api.app.hub.market_time():
-            await asyncio.sleep(0.01)
+    await eventually(api.app.hub.market_time)
 
     found = await ask(api, "GetFuturesSummary", pb.GetFuturesSummaryRequest(underlying="YESBANK"))
 
@@ -280,15 +270,16 @@ async def test_options_of_a_daily_file_are_valued_as_a_chain(shared_data: Path, 
     method = "/strikeline.v1.OptionService/GetExpiryMetrics"
     request = option_chain_requests_pb2.GetExpiryMetricsRequest(underlying="NIFTY", expiry="2025-08-28")
 
-    async with asyncio.timeout(10):
-        while (answer := await api.call(method, request, token=api.token())).message is None:
-            await asyncio.sleep(0.05)
+    async def look() -> object:
+        return (await api.call(method, request, token=api.token())).message
 
-    assert isinstance(answer.message, expiry_metrics_pb2.ExpiryMetrics)
-    assert answer.message.call_open_interest == interest["CE"]
-    assert answer.message.put_open_interest == interest["PE"]
-    assert answer.message.pcr_oi == pytest.approx(interest["PE"] / interest["CE"])
-    assert answer.message.spot == 24_631.3
+    metrics = await eventually(look)
+
+    assert isinstance(metrics, expiry_metrics_pb2.ExpiryMetrics)
+    assert metrics.call_open_interest == interest["CE"]
+    assert metrics.put_open_interest == interest["PE"]
+    assert metrics.pcr_oi == pytest.approx(interest["PE"] / interest["CE"])
+    assert metrics.spot == 24_631.3
 
 
 SIGNALS = {

@@ -1,7 +1,5 @@
 """StrategyService on a real database."""
 
-import asyncio
-
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -12,6 +10,7 @@ from strikeline.v1 import leg_requests_pb2 as legs
 from strikeline.v1 import m2m_requests_pb2 as m2m
 from strikeline.v1 import strategy_requests_pb2 as pb
 from tests.support.market import nanoseconds
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -54,9 +53,8 @@ def leg_request(strategy: str, **changes) -> legs.CreateLegRequest:
 async def price(api, feed, instrument, text: str, time: int = OPEN) -> None:
     """The hub knows a last price."""
     await feed.tick(instrument, time, text)
-    async with asyncio.timeout(5):
-        while api.app.hub.market_time() < time or api.app.hub.quote(instrument.instrument_id) is None:
-            await asyncio.sleep(0.005)
+    hub = api.app.hub
+    await eventually(lambda: hub.market_time() >= time and hub.quote(instrument.instrument_id) is not None)
 
 
 async def test_a_strategy_is_created_with_what_was_given(call):

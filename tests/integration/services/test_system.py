@@ -13,6 +13,7 @@ from strikeline.v1 import component_pb2, market_data_service_pb2, method_pb2
 from strikeline.v1 import system_service_pb2 as pb
 from tests.support.api import running_api
 from tests.support.market import nanoseconds
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -47,11 +48,12 @@ async def code_of(stream) -> grpc.StatusCode:
 
 async def test_server_info_tells_what_runs_and_where_the_market_is(api, feed, instruments):
     await feed.tick(instruments[1], OPEN, "2900")
-    async with asyncio.timeout(10):
-        while not (info := (await api.call(SYSTEM + "GetServerInfo", pb.GetServerInfoRequest())).message).roles or (
-            not info.HasField("market_time")
-        ):
-            await asyncio.sleep(0.01)
+
+    async def look() -> pb.GetServerInfoResponse | None:
+        found = (await api.call(SYSTEM + "GetServerInfo", pb.GetServerInfoRequest())).message
+        return found if found.roles and found.HasField("market_time") else None
+
+    info = await eventually(look)
 
     assert info.version == "0.1.0"
     assert info.database_edition in {

@@ -9,6 +9,7 @@ from server.domain.errors import DeadlineExceeded, FailedPrecondition, Unavailab
 from server.store.breaker import BreakerState
 from server.store.database import Database
 from tests.support.databases import TestDatabase
+from tests.support.waiting import eventually
 
 BACKENDS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
 RUNNING = BACKENDS + " AND state = 'active' AND query LIKE '%%pg_sleep%%'"
@@ -22,13 +23,6 @@ def count(database: TestDatabase, sql: str, name: str) -> int:
     with database.connect() as connection:
         row = connection.execute(sql, [name]).fetchone()
     return row[0] if row else 0
-
-
-async def until(condition, limit: float = 5.0) -> None:
-    """Waits for what another process does."""
-    async with asyncio.timeout(limit):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def hold(db: Database, entered: asyncio.Event, leave: asyncio.Event) -> None:
@@ -78,7 +72,7 @@ async def test_a_caller_waits_while_there_is_time(database: TestDatabase):
         holder = asyncio.create_task(hold(db, entered, leave))
         await entered.wait()
         waiting = asyncio.create_task(db.fetchrow("SELECT 1"))
-        await until(lambda: db.pool_state().waiting == 1)
+        await eventually(lambda: db.pool_state().waiting == 1)
         leave.set()
         assert (await waiting) is not None
         await holder
@@ -119,7 +113,7 @@ async def test_a_caller_cancelled_while_waiting_leaks_no_connection(database: Te
         holder = asyncio.create_task(hold(db, entered, leave))
         await entered.wait()
         waiting = asyncio.create_task(db.fetchrow("SELECT 1"))
-        await until(lambda: db.pool_state().waiting == 1)
+        await eventually(lambda: db.pool_state().waiting == 1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -158,11 +152,11 @@ async def test_a_long_statement_is_stopped(database: TestDatabase):
 async def test_a_cancelled_call_cancels_its_query(database: TestDatabase):
     async with Database.open(database.api_url, size=1, application_name="sleeper", statement_timeout=30) as db:
         task = asyncio.create_task(db.fetchrow("SELECT pg_sleep(20)"))
-        await until(lambda: count(database, RUNNING, "sleeper") == 1)
+        await eventually(lambda: count(database, RUNNING, "sleeper") == 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await until(lambda: count(database, RUNNING, "sleeper") == 0)
+        await eventually(lambda: count(database, RUNNING, "sleeper") == 0)
         assert await db.fetchrow("SELECT 1") is not None
 
 
@@ -174,7 +168,7 @@ async def test_a_cancelled_transaction_is_undone(database: TestDatabase):
 
     async with Database.open(database.worker_url, size=1, application_name="undone", statement_timeout=30) as db:
         task = asyncio.create_task(insert(db))
-        await until(lambda: count(database, RUNNING, "undone") == 1)
+        await eventually(lambda: count(database, RUNNING, "undone") == 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -185,7 +179,7 @@ async def test_closing_leaves_no_connection(database: TestDatabase):
     async with Database.open(database.api_url, size=3, application_name="closed") as db:
         await asyncio.gather(*(db.ping() for _ in range(3)))
         assert count(database, BACKENDS, "closed") >= 1
-    await until(lambda: count(database, BACKENDS, "closed") == 0)
+    await eventually(lambda: count(database, BACKENDS, "closed") == 0)
 
 
 async def test_closing_does_not_wait_for_ever(database: TestDatabase):
@@ -196,7 +190,7 @@ async def test_closing_does_not_wait_for_ever(database: TestDatabase):
     holder.cancel()
     results = await asyncio.gather(holder, return_exceptions=True)
     assert isinstance(results[0], BaseException)
-    await until(lambda: count(database, BACKENDS, "held") == 0)
+    await eventually(lambda: count(database, BACKENDS, "held") == 0)
 
 
 async def test_a_server_that_is_away_is_unavailable():

@@ -1,6 +1,5 @@
 """A worker over a real database and a real Redis, and what feeds it."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,19 +10,15 @@ import pytest
 
 from server.domain.calendar import MarketCalendar
 from server.market.entries import RUN_ENDED, RUN_STARTED, TICKS
-from server.market.slot_plan import all_slots
 from server.market.worker import Worker
 from server.settings import Settings
 from server.store.calendar import CalendarStore
 from server.store.database import Database
-from server.store.market_log import MarketLog, id_key
+from server.store.market_log import MarketLog
 from server.store.redis import RedisClient
-from server.store.worker_state import CheckpointStore
 from strikeline.internal.v1.log_pb2 import LogEntry
+from tests.support import progress
 from tests.unit.market.pipeline import Tick, ticks
-
-PATIENCE = 15.0
-"""Seconds after which the worker counts as stuck."""
 
 
 @dataclass
@@ -97,15 +92,8 @@ def start_worker(
 @pytest.fixture
 def committed(worker_settings: Settings, worker_db: Database) -> Callable[[str], object]:
     """`await committed(entry_id)` returns when every slot has committed that entry."""
-    checkpoints = CheckpointStore(worker_db)
 
     async def wait(entry_id: str) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                positions = await checkpoints.positions()
-                slots = all_slots(worker_settings)
-                if all(id_key(positions.get(slot, "0-0")) >= id_key(entry_id) for slot in slots):
-                    return
-                await asyncio.sleep(0.01)
+        await progress.committed(worker_db, entry_id, worker_settings)
 
     return wait

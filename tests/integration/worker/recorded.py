@@ -1,7 +1,6 @@
 """Replays of recorded files beside a worker."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from server.market.feeds.run import FeedConfig, run_feed
-from server.market.slot_plan import all_slots
 from server.settings import Settings
 from server.store.database import Database
-from server.store.market_log import MarketLog, id_key
-from server.store.worker_state import CheckpointStore
+from server.store.market_log import MarketLog
+from tests.support.progress import committed
 
 PATIENCE = 180.0
 """Seconds after which a replay counts as stuck, on a machine that does other things as well."""
@@ -31,15 +29,9 @@ def replayed(
     settings = replace(worker_settings, **changes)
 
     async def run(*paths: Path) -> None:
-        async with asyncio.timeout(PATIENCE), start_worker(**changes):
+        async with start_worker(**changes):
             config = FeedConfig("replay", tuple(map(str, paths)), speed=None)
             await run_feed(config, settings=settings, database=worker_db, log=market_log, registry=CollectorRegistry())
-            last, checkpoints = id_key(await market_log.last_id()), CheckpointStore(worker_db)
-            while behind(await checkpoints.positions(), all_slots(settings), last):
-                await asyncio.sleep(0.05)
+            await committed(worker_db, await market_log.last_id(), settings, PATIENCE)
 
     return run
-
-
-def behind(positions: Mapping[str, str], slots: Iterable[str], last: tuple[int, int]) -> bool:
-    return any(id_key(positions.get(slot, "0-0")) < last for slot in slots)

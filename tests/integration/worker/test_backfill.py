@@ -1,6 +1,5 @@
 """Backfills with a real worker, database, log and an HTTP server in the broker's place."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,9 +22,9 @@ from tests.integration.worker.conftest import LogFeed
 from tests.support.databases import TestDatabase
 from tests.support.kite import Answer, KiteServer, day_of_candles, failure, kite_server, minute
 from tests.support.market import instruments, nanoseconds
+from tests.support.waiting import eventually
 from tests.unit.market.pipeline import Tick
 
-PATIENCE = 20.0
 OPENING = "2025-12-01T09:15:00"
 OPEN = nanoseconds(OPENING)
 MINUTE = 60 * 10**9
@@ -66,19 +65,20 @@ async def share(worker_db: Database, broker: KiteServer) -> Instrument:
 
 
 async def finished(backfills: BackfillStore, name: str) -> Backfill:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            found = await backfills.get(name)
-            if found.state in {BackfillState.SUCCEEDED, BackfillState.FAILED}:
-                return found
-            await asyncio.sleep(0.02)
+    async def look() -> Backfill | None:
+        found = await backfills.get(name)
+        return found if found.state in {BackfillState.SUCCEEDED, BackfillState.FAILED} else None
+
+    return await eventually(look, what=f"the end of {name}")
 
 
 async def bars_stored(database: Database, count: int) -> None:
     """Returns when there are so many bars."""
-    async with asyncio.timeout(PATIENCE):
-        while len(await database.fetch("SELECT FROM bars_1m")) < count:
-            await asyncio.sleep(0.02)
+
+    async def look() -> bool:
+        return len(await database.fetch("SELECT FROM bars_1m")) >= count
+
+    await eventually(look, what=f"{count} bars")
 
 
 async def stored(database: Database) -> list[tuple[int, float, float, int]]:
@@ -141,9 +141,7 @@ async def test_filled_minutes_are_rolled_up(worker_db: Database, settings: Setti
 
     async with WorkerApp(settings):
         await finished(backfills, begun.backfill)
-        async with asyncio.timeout(PATIENCE):
-            while not (rows := await worker_db.fetch("SELECT open, close, volume FROM bars_15m")):
-                await asyncio.sleep(0.05)
+        rows = await eventually(lambda: worker_db.fetch("SELECT open, close, volume FROM bars_15m"))
 
     assert [tuple(row) for row in rows] == [(100.0, 118.35, 600)]
 
@@ -160,9 +158,8 @@ async def test_an_outage_is_filled_by_itself_and_its_half_heard_minutes_too(
     async with WorkerApp(settings):
         await bars_stored(worker_db, 2)
         await FeedRunStore(worker_db).note(outage)
-        async with asyncio.timeout(PATIENCE):
-            while not (rows := await worker_db.fetch("SELECT backfill FROM feed_outages WHERE backfill IS NOT NULL")):
-                await asyncio.sleep(0.02)
+        asked = "SELECT backfill FROM feed_outages WHERE backfill IS NOT NULL"
+        rows = await eventually(lambda: worker_db.fetch(asked), what="a backfill of the outage")
         done = await finished(BackfillStore(worker_db), rows[0]["backfill"])
 
     assert (done.state, done.missing_minutes, done.filled_minutes) == (BackfillState.SUCCEEDED, 4, 4)
@@ -180,9 +177,8 @@ async def test_what_a_subscribed_instrument_lacks_is_found_once(
 
     async with WorkerApp(settings):
         await bars_stored(worker_db, 10)
-        async with asyncio.timeout(PATIENCE):
-            while not await worker_db.fetch("SELECT FROM backfill_days WHERE day = $1 AND state = 'DONE'", day):
-                await asyncio.sleep(0.02)
+        asked = "SELECT FROM backfill_days WHERE day = $1 AND state = 'DONE'"
+        await eventually(lambda: worker_db.fetch(asked, day), what="the day's end")
     async with worker_db.transaction() as transaction:
         await transaction.execute("UPDATE backfill_days SET updated_at = updated_at - interval '1 hour'")
     begun = await BackfillStore(worker_db).begin_for_gaps(

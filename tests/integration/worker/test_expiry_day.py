@@ -1,6 +1,5 @@
 """A recorded monthly expiry day through feed, worker and api: nothing explodes, and at half past three it is over."""
 
-import asyncio
 import csv
 import gzip
 from datetime import UTC, date, datetime
@@ -15,6 +14,7 @@ from strikeline.v1 import option_chain_requests_pb2 as chain_pb2
 from strikeline.v1 import option_pricing_pb2 as pricing_pb2
 from tests.integration.worker.recorded import replayed
 from tests.support.api import api, api_settings, instruments, keys
+from tests.support.waiting import eventually
 
 __all__ = ["api", "api_settings", "instruments", "keys", "replayed"]
 
@@ -46,9 +46,7 @@ def day(shared_data: Path, tmp_path: Path):
 async def heard(api, hour: int, minute: int) -> None:
     """The api knows the chains up to a time of that day (UTC)."""
     instant = int(datetime(2019, 7, 25, hour, minute, tzinfo=UTC).timestamp()) * 10**9
-    async with asyncio.timeout(20):
-        while api.app.hub.chains.time("NIFTY") < instant:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: api.app.hub.chains.time("NIFTY") >= instant)
 
 
 async def chain_of(api, expiry: str = EXPIRY):

@@ -1,6 +1,5 @@
 """The exchange's own chains through feed, worker and api: totals, put-call ratios and max pain as the site has them."""
 
-import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from strikeline.v1 import option_chain_requests_pb2 as chain_pb2
 from tests.integration.worker.recorded import replayed
 from tests.support.api import api, api_settings, instruments, keys
 from tests.support.nse import SiteChain, read_chains
+from tests.support.waiting import eventually
 
 __all__ = ["api", "api_settings", "instruments", "keys", "replayed"]
 
@@ -20,9 +20,7 @@ METRICS = "/strikeline.v1.OptionService/GetExpiryMetrics"
 
 async def metrics_of(api, chain: SiteChain):
     """The figures of the nearest expiry, once the api knows the chain."""
-    async with asyncio.timeout(20):
-        while not api.app.hub.chains.expiries(chain.symbol):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: api.app.hub.chains.expiries(chain.symbol))
     request = chain_pb2.GetExpiryMetricsRequest(underlying=chain.symbol, expiry=chain.expiries[0].isoformat())
     answer = await api.call(METRICS, request, token=api.token())
     assert answer.message is not None, answer.status

@@ -1,14 +1,15 @@
 """Leases, commits, trimming and the outbox of a running worker."""
 
-import asyncio
+from collections import Counter
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from server.domain.errors import Unavailable
 from server.market.clock import SystemClock
 from server.market.entries import TICKS
-from server.market.slot_plan import all_slots
+from server.market.log_reader import LogReader
 from server.market.slots import SlotState
 from server.market.telemetry import NoMeter
 from server.market.trimming import LogTrimmer
@@ -20,18 +21,14 @@ from server.store.strategies import StrategyStore
 from server.store.strategy_values import LegChanges, NewLeg, NewStrategy, Side
 from server.store.worker_state import CheckpointStore, LeaseStore
 from strikeline.internal.v1.log_pb2 import LogEntry, LogEntryKind
-from tests.integration.worker.conftest import PATIENCE, LogFeed
+from tests.integration.worker.conftest import LogFeed
+from tests.support import progress
 from tests.support.market import instruments, nanoseconds
+from tests.support.waiting import eventually
 from tests.unit.market.pipeline import Tick, ticks
 
 OPEN = nanoseconds("2025-12-01T09:15:00")
 SECOND = 1_000_000_000
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():
-            await asyncio.sleep(0.01)
 
 
 def all_running(worker) -> bool:
@@ -39,10 +36,7 @@ def all_running(worker) -> bool:
 
 
 async def running(worker) -> None:
-    async def check() -> bool:
-        return all_running(worker)
-
-    await until(check)
+    await eventually(lambda: all_running(worker))
 
 
 async def test_of_two_workers_one_works_and_the_other_stands_by(worker_db, market_log, start_worker, committed):
@@ -87,7 +81,22 @@ async def test_the_same_instance_takes_its_slots_back_at_once(worker_db, market_
     assert (await CheckpointStore(worker_db).positions()).keys() == {"bars-0", "chains-0", "m2m-0"}
 
 
-async def test_a_quiet_log_commits_nothing(worker_db, market_log, start_worker, committed):
+@pytest.fixture
+def quiet_reads(monkeypatch) -> Counter[LogReader]:
+    """How often each slot's reader has found nothing new; a slot commits, if there is a cause, after each read."""
+    found: Counter[LogReader] = Counter()
+    read = LogReader.read
+
+    async def counted(self, *arguments):
+        entries = await read(self, *arguments)
+        found[self] += not entries
+        return entries
+
+    monkeypatch.setattr(LogReader, "read", counted)
+    return found
+
+
+async def test_a_quiet_log_commits_nothing(worker_db, market_log, start_worker, committed, quiet_reads):
     _, stock = (row.instrument_id for row in await instruments(worker_db))
     feed = LogFeed(market_log)
     async with start_worker() as worker:
@@ -95,7 +104,8 @@ async def test_a_quiet_log_commits_nothing(worker_db, market_log, start_worker, 
         await committed(await feed.ended())
         before = await checkpoint_count(worker_db)
 
-        await asyncio.sleep(0.5)
+        quiet_reads.clear()
+        await eventually(lambda: all(quiet_reads[slot.reader] > 3 for slot in worker.slots))
 
         assert all_running(worker)
         assert await checkpoint_count(worker_db) == before
@@ -202,17 +212,17 @@ async def test_every_change_of_a_strategy_reaches_the_log_in_order(worker_db, ap
 
 async def states_in_log(log, number: int, revisions: int) -> list:
     """The states of a strategy in the log, each revision once, as soon as there are so many."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            entries = [LogEntry.FromString(payload) for _, payload in await log.range(0, "0-0", "+", 1000)]
-            states = {
-                entry.strategy.revision: entry.strategy
-                for entry in entries
-                if entry.kind == LogEntryKind.LOG_ENTRY_KIND_STRATEGY_CHANGED and entry.strategy.number == number
-            }
-            if len(states) >= revisions:
-                return list(states.values())
-            await asyncio.sleep(0.01)
+
+    async def look() -> list[Any] | None:
+        entries = [LogEntry.FromString(payload) for _, payload in await log.range(0, "0-0", "+", 1000)]
+        states = {
+            entry.strategy.revision: entry.strategy
+            for entry in entries
+            if entry.kind == LogEntryKind.LOG_ENTRY_KIND_STRATEGY_CHANGED and entry.strategy.number == number
+        }
+        return list(states.values()) if len(states) >= revisions else None
+
+    return await eventually(look, what=f"{revisions} revisions of strategy {number}")
 
 
 async def test_a_first_start_follows_strategies_that_the_outbox_has_forgotten(
@@ -280,13 +290,7 @@ async def test_shards_are_merged_for_the_mark_to_market(redis, namespace, worker
     async with start_worker(tick_shards=shards):
         await states_in_log(log, created.number, revisions=1)
         last = await log.append([payload.SerializeToString() for payload in payloads])
-
-        async def done() -> bool:
-            positions = await CheckpointStore(worker_db).positions()
-            slots = all_slots(Settings(tick_shards=shards))
-            return all(id_key(positions.get(slot, "0-0")) >= id_key(last) for slot in slots)
-
-        await until(done)
+        await progress.committed(worker_db, last, Settings(tick_shards=shards))
 
     assert await worker_db.fetchrow("SELECT m2m FROM strategy_m2m WHERE strategy = $1", created.number) == (
         Decimal(25),
