@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from server.dev.supervisor import Program, ProgramError, Supervisor
+from tests.support.waiting import eventually
 
 LOOP = "import time\nwhile True: time.sleep(1)"
 
@@ -21,13 +22,6 @@ def alive(pid: int) -> bool:
         return " Z " not in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
         return False
-
-
-async def eventually(condition, seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        await asyncio.sleep(0.02)
 
 
 async def never() -> bool:

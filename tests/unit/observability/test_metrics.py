@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 from server.observability.measures import LoopLag, watch
 from server.rpc.meters import PrometheusMeter
 from server.rpc.metrics_server import metrics_server
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -82,7 +83,5 @@ def test_a_watched_figure_is_read_when_it_is_asked_for(registry):
 async def test_the_lateness_of_the_loop_is_sampled(registry, monkeypatch):
     monkeypatch.setattr("server.observability.measures.LAG_INTERVAL", 0.0)
     task = asyncio.create_task(LoopLag(registry).run())
-    async with asyncio.timeout(5):
-        while not registry.get_sample_value("strikeline_loop_lag_seconds_count"):
-            await asyncio.sleep(0)
+    await eventually(lambda: registry.get_sample_value("strikeline_loop_lag_seconds_count"), beside=task)
     task.cancel()

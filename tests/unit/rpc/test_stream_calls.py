@@ -9,6 +9,7 @@ from server.domain.errors import OutOfRange
 from server.rpc import streaming
 from strikeline.v1 import system_service_pb2
 from tests.support.rpc_server import Caller, Parts, running
+from tests.support.waiting import eventually
 
 WATCH = "/strikeline.v1.SystemService/WatchComponents"
 REQUEST = system_service_pb2.WatchComponentsRequest()
@@ -60,12 +61,6 @@ async def opened(call: Caller, token: str, **metadata: str) -> grpc.aio.UnaryStr
     return stream
 
 
-async def until_true(condition) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
 async def reason_of(stream: grpc.aio.UnaryStreamCall) -> str:
     from google.rpc import error_details_pb2, status_pb2
 
@@ -94,7 +89,7 @@ async def test_an_open_stream_is_listed_and_a_closed_one_is_not(call, parts):
     assert entry.method == WATCH[1:]
 
     stream.cancel()
-    await until_true(lambda: not parts.directory.entries)
+    await eventually(lambda: not parts.directory.entries)
     assert parts.streams.count == 0
 
 
@@ -213,8 +208,8 @@ async def test_no_counter_grows_over_many_streams(call, parts, system):
     for _ in range(200):
         stream = await opened(call, parts.token())
         stream.cancel()
-        await until_true(lambda: parts.streams.count == 0)
+        await eventually(lambda: parts.streams.count == 0)
 
-    await until_true(lambda: system.closed == 200)
+    await eventually(lambda: system.closed == 200)
     labels = {"service": "SystemService", "method": "WatchComponents"}
     assert parts.registry.get_sample_value("strikeline_rpc_streams", labels) == 0
