@@ -15,8 +15,10 @@ from server.store.database import Database
 from tests.support.databases import TestDatabase
 from tests.support.kite import Answer, KiteServer, day_of_candles, kite_server, minute
 from tests.support.market import instruments
+from tests.support.waiting import eventually
 
-PATIENCE = 60.0
+HANGS = 120.0
+"""Seconds that the broker keeps a request, longer than anybody waits."""
 DAYS = [date(2025, 12, 1) + timedelta(days=number) for number in range(5)]
 
 
@@ -62,10 +64,11 @@ async def worker(environment: Mapping[str, str], name: str) -> AsyncIterator[asy
 
 
 async def until(backfills: BackfillStore, name: str, *states: BackfillState, days: int = 0) -> Backfill:
-    async with asyncio.timeout(PATIENCE):
-        while (found := await backfills.get(name)).state not in states or found.days_done < days:
-            await asyncio.sleep(0.01)
-    return found
+    async def look() -> Backfill | None:
+        found = await backfills.get(name)
+        return found if found.state in states and found.days_done >= days else None
+
+    return await eventually(look, 60, what=f"{days} days of {name}, {' or '.join(states)}")
 
 
 async def test_another_worker_goes_on_where_a_killed_one_stopped(
@@ -81,10 +84,12 @@ async def test_another_worker_goes_on_where_a_killed_one_stopped(
     async with worker(environment, "worker-a"):
         await until(backfills, begun.backfill, BackfillState.RUNNING, days=2)
         # The next day hangs at the broker while its worker dies.
-        broker.next_answers = [Answer(hang=PATIENCE)]
-        async with asyncio.timeout(PATIENCE):
-            while broker.next_answers and (await backfills.get(begun.backfill)).days_done < len(DAYS):
-                await asyncio.sleep(0.005)
+        broker.next_answers = [Answer(hang=HANGS)]
+
+        async def asked() -> bool:
+            return not broker.next_answers or (await backfills.get(begun.backfill)).days_done == len(DAYS)
+
+        await eventually(asked, 60)
     halfway = await backfills.get(begun.backfill)
     async with worker(environment, "worker-b"):
         done = await until(backfills, begun.backfill, BackfillState.SUCCEEDED, BackfillState.FAILED)

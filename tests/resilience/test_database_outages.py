@@ -11,6 +11,7 @@ from server.store.breaker import BreakerState
 from server.store.database import Database
 from tests.support.databases import TestDatabase
 from tests.support.network import FaultyNetwork, faulty_network
+from tests.support.waiting import eventually
 
 INSERT = "INSERT INTO leases VALUES ($1, 'owner', 1, now())"
 
@@ -100,14 +101,16 @@ async def failing(db: Database) -> float:
 async def until_answered(db: Database) -> float:
     """Uses the database until it answers. -> how long that took."""
     began = time.monotonic()
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                await db.ping()
-            except (DeadlineExceeded, Unavailable):
-                await asyncio.sleep(0.02)
-            else:
-                return time.monotonic() - began
+
+    async def answered() -> bool:
+        try:
+            await db.ping()
+        except (DeadlineExceeded, Unavailable):
+            return False
+        return True
+
+    await eventually(answered)
+    return time.monotonic() - began
 
 
 async def test_nobody_waits_for_a_database_that_is_known_to_be_silent(db: Database, network: FaultyNetwork):

@@ -13,6 +13,7 @@ from server.store.market_log import FIRST_ID, MarketLog, OutputLog
 from server.store.quotas import QuotaStore
 from server.store.redis import RedisClient, Script, open_redis
 from tests.support.network import FaultyNetwork, faulty_network
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -30,11 +31,13 @@ async def client(network: FaultyNetwork, redis_url: str, redis: RedisClient) -> 
 
 async def until_found(client: RedisClient) -> None:
     """Uses Redis until it answers, within the time in which it must be found."""
-    async with asyncio.timeout(5):
-        while client.breaker.state is not BreakerState.CLOSED:
-            with contextlib.suppress(Unavailable):
-                await client.ping()
-            await asyncio.sleep(0.02)
+
+    async def found() -> bool:
+        with contextlib.suppress(Unavailable):
+            await client.ping()
+        return client.breaker.state is BreakerState.CLOSED
+
+    await eventually(found, 5)
 
 
 async def test_a_cut_network_is_unavailable(client: RedisClient, network: FaultyNetwork):

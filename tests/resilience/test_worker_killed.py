@@ -27,7 +27,8 @@ from tests.resilience.worker_market import (
     stored_bars,
     stored_candles,
 )  # fmt: skip
-from tests.resilience.worker_progress import PATIENCE, committed
+from tests.support.progress import committed
+from tests.support.waiting import PATIENCE, eventually
 
 LEASE = 1.0
 
@@ -116,7 +117,7 @@ async def test_a_worker_killed_at_any_moment_loses_and_repeats_nothing(
             await asyncio.sleep(chance.uniform(0.8, 2.5))
             await worker.end(signal.SIGKILL)
             await worker.start()
-        await committed(worker_db, await fed)
+        await committed(worker_db, await fed, Settings(), 60)
 
     ticks = [row for rows in batches for row in rows]
     assert await stored_bars(worker_db) == oracle_rows(ticks)
@@ -157,7 +158,7 @@ async def test_a_frozen_worker_that_wakes_up_writes_nothing(workers, worker_db, 
         await other.start()
         await owners(worker_db, "worker-b")
         frozen.send(signal.SIGCONT)
-        await committed(worker_db, await fed)
+        await committed(worker_db, await fed, Settings(), 60)
 
     assert await stored_bars(worker_db) == oracle_rows([row for rows in batches for row in rows])
     assert await stored_candles(worker_db, strategy) == await candles_of(worker_db, market_log, strategy)
@@ -184,6 +185,8 @@ async def owners(database, owner: str) -> None:
     """Returns when that worker has all slots."""
     leases = LeaseStore(database)
     slots = set(all_slots(Settings()))
-    async with asyncio.timeout(PATIENCE):
-        while {lease.slot for lease in await leases.holders() if lease.owner == owner} & slots != slots:
-            await asyncio.sleep(0.02)
+
+    async def held() -> bool:
+        return slots <= {lease.slot for lease in await leases.holders() if lease.owner == owner}
+
+    await eventually(held, 60, what=f"all slots held by {owner}")

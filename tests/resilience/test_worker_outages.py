@@ -22,8 +22,8 @@ from tests.resilience.worker_market import (
     stored_bars,
     stored_candles,
 )  # fmt: skip
-from tests.resilience.worker_progress import committed
 from tests.support.network import FaultyNetwork, faulty_network
+from tests.support.progress import committed
 
 OUTAGE = 1.2
 
@@ -65,7 +65,7 @@ async def test_results_are_complete_after_an_outage(
                 await asyncio.sleep(OUTAGE)
                 network.mend()
             await asyncio.sleep(0.02)
-        await committed(worker_db, await feed.ended())
+        await committed(worker_db, await feed.ended(), Settings(), 60)
 
     assert await stored_bars(worker_db) == oracle_rows([row for rows in batches for row in rows])
     assert await stored_candles(worker_db, strategy) == await candles_of(worker_db, market_log, strategy)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from server.market.clock import SystemClock
@@ -12,8 +13,10 @@ from server.market.slots import SlotPorts, SlotRunner, SlotTiming
 from server.market.stages import Stage
 from server.market.telemetry import NoMeter
 from server.store.database import Database, Transaction
-from server.store.market_log import MarketLog, OutputLog, id_key
+from server.store.market_log import MarketLog, OutputLog
 from server.store.worker_state import CheckpointStore, LeaseStore
+from tests.support.progress import has_committed
+from tests.support.waiting import eventually
 
 T = TypeVar("T")
 TIMING = SlotTiming(lease_duration=2.0, lease_renewal=0.5, commit_interval=0.0, checkpoint_interval=0.05)
@@ -125,17 +128,18 @@ async def run_with_crashes(
     timing: SlotTiming = TIMING,
 ) -> None:
     """Starts the slot again after each crash, until it has committed the whole log."""
-    checkpoints = CheckpointStore(database)
 
     async def done() -> bool:
-        return id_key((await checkpoints.positions()).get(slot, "0-0")) >= id_key(last)
+        return await has_committed(database, [slot], last)
+
+    async def done_or_dead(running: asyncio.Task[None]) -> bool:
+        return running.done() or await done()
 
     async with asyncio.timeout(60):
         while not await done():
             runner = dying_slot(slot, make_stage, log, output, database, fuses, timing)
             running = asyncio.create_task(runner.run())
-            while not running.done() and not await done():
-                await asyncio.sleep(0.005)
+            await eventually(partial(done_or_dead, running))
             runner.stop()
             try:
                 await running
