@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
 import websockets
 
-MODULE_LOOP = pytest.mark.asyncio(loop_scope="module")
-PATIENCE = 30.0
-"""Seconds after which something that should come is missing."""
+from tests.support.waiting import PATIENCE
 
-T = TypeVar("T")
+MODULE_LOOP = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,3 @@ async def envelopes(socket: websockets.ClientConnection) -> AsyncIterator[Any]:
         assert "error" not in event, event
         if "message" in event:
             yield event["message"]
-
-
-async def eventually(look: Callable[[], Awaitable[T]], seconds: float = PATIENCE) -> T:
-    """The first result of `look` that is true."""
-    async with asyncio.timeout(seconds):
-        while not (found := await look()):
-            await asyncio.sleep(0.1)
-    return found

@@ -13,9 +13,10 @@ import pytest
 from generated.clients.strikeline.v1 import StreamOptions, StreamTicksRequest, StreamTicksResponse
 from server.client import connect
 from strikeline.v1 import tick_pb2
-from tests.e2e.http_client import MODULE_LOOP, Http, eventually
+from tests.e2e.http_client import MODULE_LOOP, Http
 from tests.streaming.transports import ResumingClient, Subscription, events_of, over_websocket
 from tests.support.system import DevSystem
+from tests.support.waiting import eventually
 
 pytestmark = [MODULE_LOOP, pytest.mark.slow]
 ARGUMENTS = ("--speed", "10")

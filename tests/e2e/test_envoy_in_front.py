@@ -1,6 +1,5 @@
 """Clients of every kind through Envoy's one port, as it is configured for development."""
 
-import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator
@@ -20,6 +19,7 @@ from tests.integration.gateway.servicers import Api, running_api
 from tests.support.envoy import running_envoy
 from tests.support.gateway import SECURITY, RunningGateway, running_gateway
 from tests.support.system import free_ports
+from tests.support.waiting import eventually
 
 TICKS = "/v1/ticks:stream?instruments=NSE:RELIANCE"
 QUOTE = "/v1/quotes:batchGet?instruments=NSE:NIFTY%2050"
@@ -58,9 +58,12 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
 
 async def healthy(address: str) -> None:
     """Waits until Envoy's own health checks have passed."""
-    async with asyncio.timeout(20), httpx.AsyncClient() as http:
-        while (await http.get(f"http://{address}/v1/health")).status_code != 200:
-            await asyncio.sleep(0.1)
+    async with httpx.AsyncClient() as http:
+
+        async def passed() -> bool:
+            return (await http.get(f"http://{address}/v1/health")).status_code == 200
+
+        await eventually(passed)
 
 
 async def test_grpc_calls_and_streams(front: Front) -> None:
@@ -170,9 +173,13 @@ async def test_metrics_and_sessions_do_not_pass(front: Front) -> None:
 async def test_a_gateway_that_is_away_is_answered_in_the_same_shape(front: Front) -> None:
     front.gateway.stop()
 
-    async with front.client() as http, asyncio.timeout(15):
-        while (response := await http.get(QUOTE)).status_code == 200:
-            await asyncio.sleep(0.1)
+    async with front.client() as http:
+
+        async def failed() -> httpx.Response | None:
+            answer = await http.get(QUOTE)
+            return answer if answer.status_code != 200 else None
+
+        response = await eventually(failed)
 
     assert (response.status_code, response.json()["code"]) == (503, 14)
     assert response.json()["details"][0]["reason"] == "SERVER_UNREACHABLE"

@@ -17,11 +17,12 @@ import pytest
 from google.protobuf import json_format
 
 from strikeline.v1 import option_pb2, option_stream_pb2
-from tests.e2e.http_client import MODULE_LOOP, Http, eventually
+from tests.e2e.http_client import MODULE_LOOP, Http
 from tests.e2e.replays import replay
 from tests.streaming.checkers import unique
 from tests.streaming.transports import CHAINS, TRANSPORTS, ResumingClient, Subscription, events_of
 from tests.support.system import DevSystem
+from tests.support.waiting import eventually
 
 pytestmark = [MODULE_LOOP, pytest.mark.slow]
 ARGUMENTS = ("--feed", "none")

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.e2e.http_client import MODULE_LOOP, Http, eventually
+from tests.e2e.http_client import MODULE_LOOP, Http
 from tests.e2e.replays import replay
 from tests.support.databases import TestDatabase
 from tests.support.system import DevSystem
+from tests.support.waiting import eventually
 
 pytestmark = [MODULE_LOOP, pytest.mark.slow]
 ARGUMENTS = ("--feed", "none")

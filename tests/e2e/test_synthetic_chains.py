@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from httpx import codes
 
-from tests.e2e.http_client import MODULE_LOOP, Http, eventually
+from tests.e2e.http_client import MODULE_LOOP, Http
+from tests.support.waiting import eventually
 
 pytestmark = [MODULE_LOOP, pytest.mark.slow]
 ARGUMENTS = ("--speed", "10")

@@ -16,10 +16,11 @@ import pytest_asyncio
 
 from generated.clients.strikeline.v1 import StreamBarsRequest, StreamOptions, StreamTicksRequest, Tick
 from server.client import Client, connect
-from tests.e2e.http_client import MODULE_LOOP, PATIENCE, Http, envelopes, eventually, subscribe
+from tests.e2e.http_client import MODULE_LOOP, Http, envelopes, subscribe
 from tests.streaming.histories import Event
 from tests.streaming.transports import TRANSPORTS, ResumingClient, Subscription, events_of
 from tests.support.system import DevSystem
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [MODULE_LOOP, pytest.mark.slow]
 ARGUMENTS = ("--speed", "10")
@@ -93,8 +94,7 @@ async def stored_bars(http: Http, instrument: str, minutes: Iterable[datetime]) 
         found = {datetime.fromisoformat(bar["openTime"]): bar for bar in bars if bar["closed"]}
         return found if len(found) >= len(wanted) else None
 
-    found = await eventually(look)
-    assert found is not None
+    found: dict[datetime, Any] = await eventually(look)
     return found
 
 

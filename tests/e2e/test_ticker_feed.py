@@ -12,10 +12,11 @@ import pytest_asyncio
 
 from server.dev.stack import StackUrls
 from server.store.redis import RedisClient, open_redis
-from tests.e2e.http_client import MODULE_LOOP, Http, eventually
+from tests.e2e.http_client import MODULE_LOOP, Http
 from tests.support.databases import TestDatabase
 from tests.support.system import DevSystem, dev_system
 from tests.support.ticker import OPEN_SECONDS, depth, encoded, option, polled
+from tests.support.waiting import eventually
 
 pytestmark = [MODULE_LOOP, pytest.mark.slow]
 
