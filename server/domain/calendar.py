@@ -17,9 +17,14 @@ EXCHANGE_ZONE: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 """Exchange time."""
 
 NANOSECONDS: Final = 1_000_000_000
+"""Nanoseconds of a second."""
 
-_EXCHANGE_OFFSET_NS: Final = 19_800 * NANOSECONDS
-_DAY_NS: Final = 86_400 * NANOSECONDS
+DAY_NS: Final = 86_400 * NANOSECONDS
+"""Nanoseconds of a day."""
+
+EXCHANGE_OFFSET_NS: Final = 19_800 * NANOSECONDS
+"""What exchange time is ahead of UTC, nanoseconds."""
+
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _SEARCH_DAYS: Final = 366
 _NATIONAL_HOLIDAYS: Final = frozenset({(1, 26), (8, 15), (10, 2)})
@@ -49,7 +54,7 @@ def to_nanoseconds(instant: datetime) -> int:
 
 def exchange_date(instant_ns: int) -> date:
     """The exchange's date at an instant."""
-    return date.fromordinal(_EPOCH_ORDINAL + (instant_ns + _EXCHANGE_OFFSET_NS) // _DAY_NS)
+    return date.fromordinal(_EPOCH_ORDINAL + (instant_ns + EXCHANGE_OFFSET_NS) // DAY_NS)
 
 
 @dataclass(frozen=True, order=True)

@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from server.domain.calendar import EXCHANGE_ZONE
+from server.domain.calendar import DAY_NS, EXCHANGE_OFFSET_NS, EXCHANGE_ZONE, NANOSECONDS
 
-MINUTE_NS = 60_000_000_000
+MINUTE_NS = 60 * NANOSECONDS
 """Nanoseconds of a minute."""
-
-_SECOND_NS = 1_000_000_000
-_DAY_NS = 1_440 * MINUTE_NS
-_IST_NS = 330 * MINUTE_NS
 
 
 class Unit(Enum):
@@ -68,10 +64,10 @@ class Timeframe:
         """
         if self.length_ns is not None:
             return session_open_ns + (open_time_ns - session_open_ns) // self.length_ns * self.length_ns
-        midnight = (session_open_ns + _IST_NS) // _DAY_NS * _DAY_NS - _IST_NS
-        day = datetime.fromtimestamp(midnight // _SECOND_NS, EXCHANGE_ZONE)
+        midnight = (session_open_ns + EXCHANGE_OFFSET_NS) // DAY_NS * DAY_NS - EXCHANGE_OFFSET_NS
+        day = datetime.fromtimestamp(midnight // NANOSECONDS, EXCHANGE_ZONE)
         back = {Unit.DAY: 0, Unit.WEEK: day.weekday(), Unit.MONTH: day.day - 1}[self.unit]
-        return midnight - back * _DAY_NS
+        return midnight - back * DAY_NS
 
 
 TIMEFRAMES = (

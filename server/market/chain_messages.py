@@ -14,6 +14,7 @@ import numpy as np
 from google.protobuf.message import Message
 from numpy.typing import NDArray
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.options.arrays import BoolArray, FloatArray, floats
 from server.domain.options.black76 import Contracts, price
 from server.domain.options.forward import Forward, ForwardSource
@@ -32,7 +33,6 @@ from strikeline.v1 import option_pb2 as pb
 
 Rows = NDArray[np.void]
 
-NANOSECONDS = 1_000_000_000
 
 FORWARD_SOURCES = MappingProxyType(
     {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.options.expiry_metrics import ExpiryMetrics
-from server.market.chain_messages import NANOSECONDS, basis_fields, fill
+from server.market.chain_messages import basis_fields, fill
 from server.market.chains import LiveChain
 from strikeline.v1 import expiry_metrics_pb2 as pb
 

@@ -9,10 +9,11 @@ import numpy as np
 from google.protobuf.descriptor import Descriptor
 from numpy.typing import NDArray
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.options.arrays import FloatArray
 from server.domain.options.greeks import NAMES as GREEKS
 from server.domain.options.moneyness import moneyness_label
-from server.market.hub.wire import NANOSECONDS, delimited, key_of, varint
+from server.market.hub.wire import delimited, key_of, varint
 from server.market.records import ABSENT, CONTRACT_STALE, CONTRACT_WITHHELD
 from server.market.wire_columns import Part, Table, bits, doubles, integers, key_table, messages, nested
 from strikeline.v1 import option_pb2 as pb

@@ -11,7 +11,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain.calendar import MarketCalendar, calendar_of, exchange_date
+from server.domain.calendar import DAY_NS, EXCHANGE_OFFSET_NS, MarketCalendar, calendar_of, exchange_date
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.prices import ABSENT
 from server.domain.timeframes import MINUTE_NS
@@ -21,8 +21,6 @@ _LOG = logging.getLogger(__name__)
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-DAY_NS = 86_400_000_000_000
-_EXCHANGE_OFFSET_NS = 19_800_000_000_000
 _REMEMBERED_DAYS = 256
 _UNKNOWN = -1
 _WITHOUT_CALENDAR = -2
@@ -30,13 +28,18 @@ _WITHOUT_CALENDAR = -2
 
 def day_numbers(times: Integers) -> Integers:
     """Exchange days of instants, counted from 1970."""
-    days: Integers = (times + _EXCHANGE_OFFSET_NS) // DAY_NS
+    days: Integers = (times + EXCHANGE_OFFSET_NS) // DAY_NS
     return days
+
+
+def day_number(instant: int) -> int:
+    """The one of `day_numbers` of one instant."""
+    return (instant + EXCHANGE_OFFSET_NS) // DAY_NS
 
 
 def day_start(day: int) -> int:
     """Exchange midnight at which a day of `day_numbers` begins, nanoseconds since 1970 UTC."""
-    return day * DAY_NS - _EXCHANGE_OFFSET_NS
+    return day * DAY_NS - EXCHANGE_OFFSET_NS
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.prices import SCALE
 from server.market.hub.quotes import Level, Quote
-from server.services.times import NANOSECONDS, timestamp_of
+from server.services.times import timestamp_of
 from server.store.bar_series import Bar
 from strikeline.v1 import bar_pb2, quote_pb2
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.errors import FailedPrecondition, FieldViolation
 from server.domain.instruments import Instrument
 from server.market.depth_messages import QUANTITIES, DepthAnalyses, books_of_message
 from server.market.hub.feed import FeedState
 from server.market.hub.quotes import Quote
 from server.services.converters_market import depth_message
-from server.services.times import NANOSECONDS, timestamp
+from server.services.times import timestamp
 from strikeline.v1 import depth_pb2, quote_pb2
 
 USUAL_AGE: Final = 60 * NANOSECONDS

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.errors import FailedPrecondition, FieldViolation, InvalidArgument
 from server.domain.prices import unscale
-from server.services.times import NANOSECONDS
 from server.store.records import to_datetime
 from server.store.strategies import Leg
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from server.domain.calendar import to_nanoseconds
 from server.domain.errors import InvalidArgument
 from server.domain.futures import PRESSURE_DAYS, SIGNAL_THRESHOLD, rollover, term_structure
 from server.domain.instruments import Instrument, InstrumentKind
@@ -29,7 +30,7 @@ from server.services.requests import SERIES_SIZE, find_instruments, page_size
 from server.services.times import datetime_of, timestamp
 from server.store.bar_series import BarQuery
 from server.store.instruments import InstrumentStore
-from server.store.records import to_datetime, to_nanoseconds
+from server.store.records import to_datetime
 from strikeline.v1 import futures_pb2
 from strikeline.v1 import futures_requests_pb2 as pb
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from server.domain.calendar import MarketCalendar, calendar_of
+from server.domain.calendar import MarketCalendar, calendar_of, to_nanoseconds
 from server.domain.futures import PositionMove, position_move
 from server.domain.instruments import Instrument
 from server.store.bar_series import Bar, BarQuery
 from server.store.bars import BarStore
 from server.store.paging import Page, cut, decode_token, encode_token
-from server.store.records import to_datetime, to_nanoseconds
+from server.store.records import to_datetime
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from server.domain.calendar import EXCHANGE_ZONE, MarketCalendar
+from server.domain.calendar import EXCHANGE_ZONE, MarketCalendar, to_nanoseconds
 from server.domain.options.open_interest import open_interest_change, previous_close, window_baseline
 from server.domain.timeframes import Timeframe
 from server.services.history_requests import INSTANT
 from server.store.option_minutes import OptionMinuteStore
-from server.store.records import to_nanoseconds
 from server.store.windows import Cut, windows_between
 
 Change = tuple[float, float]

@@ -10,6 +10,7 @@ from typing import Final, cast
 
 import numpy as np
 
+from server.domain.calendar import to_nanoseconds
 from server.domain.errors import InvalidArgument
 from server.domain.expiries import LabelledExpiry, labels_as_of
 from server.domain.options.arrays import FloatArray
@@ -27,7 +28,7 @@ from server.services.times import timestamp, timestamp_of
 from server.store.expiry_listings import Listing
 from server.store.expiry_metrics import ExpiryMetricsStore, MetricsBucket
 from server.store.paging import decode_token, encode_token
-from server.store.records import to_datetime, to_nanoseconds
+from server.store.records import to_datetime
 from server.store.windows import LATEST
 from strikeline.v1 import option_pb2
 from strikeline.v1.moneyness_series_pb2 import (

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from server.domain.calendar import EXCHANGE_ZONE, MarketCalendar, exchange_date
+from server.domain.calendar import EXCHANGE_ZONE, MarketCalendar, exchange_date, to_nanoseconds
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.options.arrays import ABSENT, FloatArray
 from server.domain.options.moneyness_series import carried, model_prices
@@ -19,7 +19,6 @@ from server.domain.timeframes import Timeframe
 from server.services.history_requests import INSTANT
 from server.store.expiry_metrics import MetricsBucket
 from server.store.option_minutes import InterestBucket, MeanBucket, OptionMinuteStore, PriceBucket
-from server.store.records import to_nanoseconds
 from server.store.windows import Cut, windows_between
 from strikeline.v1 import option_pb2 as pb
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.errors import NotFound
 from server.domain.expiries import earliest_expiry
 from server.domain.instruments import Instrument, InstrumentKind
@@ -21,7 +22,6 @@ from server.market.records import CONTRACT_LISTED
 from server.services.listed_expiries import Labels, ListedExpiries, symbol_of, unknown_underlying
 from server.services.option_chains import Chains
 from server.services.requests import MarketClock
-from server.services.times import NANOSECONDS
 from server.services.unvalued_chains import UnvaluedChains
 from server.store.instruments import ContractFilter
 from server.store.paging import Page

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Final, cast
 
+from server.domain.calendar import to_nanoseconds
 from server.domain.errors import InvalidArgument
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.options.greeks import NAMES
@@ -21,7 +22,7 @@ from server.store.expiry_listings import Listing
 from server.store.expiry_metrics import ExpiryMetricsStore, MetricsBucket
 from server.store.option_minutes import ContractMoment, OptionMinuteStore
 from server.store.paging import cut, decode_token, encode_token
-from server.store.records import to_datetime, to_nanoseconds
+from server.store.records import to_datetime
 from strikeline.v1 import expiry_metrics_pb2, option_pb2
 from strikeline.v1 import option_history_pb2 as pb
 

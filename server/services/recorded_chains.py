@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from server.domain.calendar import EXCHANGE_ZONE
+from server.domain.calendar import EXCHANGE_ZONE, to_nanoseconds
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.options.expiry_metrics import ExpiryMetrics
 from server.domain.options.greeks import NAMES
@@ -24,7 +24,6 @@ from server.services.unvalued_chains import Rows, ladder
 from server.store.expiry_listings import Listing
 from server.store.expiry_metrics import ExpiryMetricsStore, MetricsBucket
 from server.store.option_minutes import OptionBucket, OptionMinuteStore, PriceBucket
-from server.store.records import to_nanoseconds
 from server.store.windows import Cut, windows_between
 
 LOOK_BACK: Final = timedelta(minutes=15)

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from google.protobuf.message import Message
 
+from server.domain.calendar import to_nanoseconds
 from server.domain.expiries import LabelledExpiry, labels_as_of
 from server.domain.options.moneyness_series import Combination, combined
 from server.domain.options.put_call_ratio import put_call_ratio
@@ -25,7 +26,6 @@ from server.services.option_chains import FoundChain, OptionChains
 from server.services.recorded_chains import RecordedChains
 from server.services.times import datetime_of, timestamp
 from server.store.expiry_listings import Listing
-from server.store.records import to_nanoseconds
 from strikeline.v1 import expiry_metrics_pb2, option_pb2
 from strikeline.v1 import option_distribution_pb2 as pb
 

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, cast
 
-from server.domain.calendar import MarketCalendar
+from server.domain.calendar import MarketCalendar, to_nanoseconds
 from server.domain.errors import FieldViolation, NotFound
 from server.domain.instruments import Instrument, InstrumentKind
 from server.domain.timeframes import Timeframe
@@ -22,7 +22,7 @@ from server.store.bar_series import Bar, BarQuery
 from server.store.bars import BarStore
 from server.store.option_minutes import OptionBucket, OptionMinuteStore
 from server.store.paging import cut, decode_token, encode_token
-from server.store.records import to_datetime, to_nanoseconds
+from server.store.records import to_datetime
 from strikeline.v1 import option_history_pb2 as pb
 
 _WINDOW: Final = timedelta(hours=1)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.errors import InvalidArgument
 
-NANOSECONDS = 1_000_000_000
 _FIRST = datetime(1, 1, 8, tzinfo=UTC)
 _LAST = datetime(9999, 12, 24, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
-from server.domain.calendar import MarketCalendar
+from server.domain.calendar import MarketCalendar, to_nanoseconds
 from server.domain.timeframes import ONE_MINUTE, Timeframe
 from server.store.bar_series import Bar, BarQuery, SeriesReader, bar_of, recorded_parts
 from server.store.database import Database, Row, Transaction
@@ -22,7 +22,6 @@ from server.store.records import (
     to_datetime,
     to_datetimes,
     to_doubles,
-    to_nanoseconds,
     to_nullable,
 )
 from server.store.rollups import mark_dirty

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from server.domain.calendar import to_nanoseconds
 from server.store.database import Database, Row
-from server.store.records import to_datetime, to_nanoseconds
+from server.store.records import to_datetime
 from server.store.statements import Statements
 
 _SQL = Statements.of("feed_runs")

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from server.domain.calendar import to_nanoseconds
 from server.domain.errors import NotFound
 from server.domain.instruments import Instrument
 from server.store.database import Database
 from server.store.instruments import InstrumentStore
 from server.store.paging import Page, cut, decode_token, encode_token
-from server.store.records import to_datetime, to_nanoseconds
+from server.store.records import to_datetime
 from server.store.statements import Statements
 
 _SQL = Statements.of("feed_subscriptions")

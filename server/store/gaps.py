@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from server.domain.calendar import to_nanoseconds
 from server.store.database import Database
-from server.store.records import to_datetime, to_nanoseconds
+from server.store.records import to_datetime
 from server.store.statements import Statements
 
 _SQL = Statements.of("backfills")

@@ -10,9 +10,10 @@ from typing import Final
 
 import numpy as np
 
+from server.domain.calendar import to_nanoseconds
 from server.store.database import Database, Row, Transaction
 from server.store.paging import Page, cut, decode_token, encode_token
-from server.store.records import CANDLE, Records, to_datetime, to_datetimes, to_nanoseconds
+from server.store.records import CANDLE, Records, to_datetime, to_datetimes
 from server.store.statements import Statements
 from server.store.strategy_errors import no_strategy
 from server.store.windows import up_to

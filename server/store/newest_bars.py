@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Final
 
-from server.domain.calendar import EXCHANGE_ZONE, MarketCalendar, exchange_date
+from server.domain.calendar import DAY_NS, EXCHANGE_ZONE, MarketCalendar, exchange_date, to_nanoseconds
 from server.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe, Unit
 from server.store.database import Database, Row
-from server.store.records import IN_CONTRACTS, to_datetime, to_nanoseconds
+from server.store.records import IN_CONTRACTS, to_datetime
 from server.store.statements import Statements
 
 _SQL = Statements.of("newest_bars")
 _RESOLUTION: Final = timedelta(microseconds=1)
-_DAY_NS: Final = 86_400_000_000_000
 _RECORDED: Final = tuple(item for item in TIMEFRAMES if item != ONE_MINUTE and item.unit in {Unit.MINUTE, Unit.DAY})
 
 
@@ -76,7 +75,7 @@ def _bar(row: Row, calendar: MarketCalendar) -> NewestBar:
 def _end(timeframe: Timeframe, start_ns: int, calendar: MarketCalendar) -> int:
     if timeframe.length_ns is None:
         sessions = calendar.session_on(exchange_date(start_ns))
-        return sessions[-1].close_ns if sessions else start_ns + _DAY_NS
+        return sessions[-1].close_ns if sessions else start_ns + DAY_NS
     session = calendar.session_at(start_ns)
     end = start_ns + timeframe.length_ns
     return end if session is None else min(end, session.close_ns)

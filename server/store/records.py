@@ -85,11 +85,6 @@ def to_datetime(nanoseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
-def to_nanoseconds(instant: datetime) -> int:
-    """The instant in nanoseconds since 1970 UTC."""
-    return (instant - _EPOCH) // timedelta(microseconds=1) * 1000
-
-
 def to_datetimes(column: npt.NDArray[np.int64]) -> list[datetime]:
     """A column of instants, cut to the microsecond, UTC."""
     return [to_datetime(value) for value in column.tolist()]

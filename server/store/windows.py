@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from server.domain.calendar import EXCHANGE_ZONE, MarketCalendar, Session
+from server.domain.calendar import EXCHANGE_ZONE, MarketCalendar, Session, to_nanoseconds
 from server.domain.timeframes import MINUTE_NS, Timeframe
-from server.store.records import to_datetime, to_nanoseconds
+from server.store.records import to_datetime
 
 LONGEST_PERIOD: Final = timedelta(days=31)
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)

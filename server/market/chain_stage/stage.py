@@ -33,7 +33,7 @@ from server.market.checkpoints import CheckpointUnreadable
 from server.market.entries import RUN_ENDED, RUN_STARTED, TICKS, Entry
 from server.market.records import CHAIN_ROW
 from server.market.runs import Run, Runs
-from server.market.sessions import SessionTable, day_numbers
+from server.market.sessions import SessionTable, day_number
 from server.market.telemetry import Meter, NoMeter
 from server.store.database import Transaction
 from strikeline.internal.v1.log_pb2 import ChainKey, ChainsEntry, ChainState
@@ -106,7 +106,7 @@ class ChainsStage:
         begins_at = 0 if run is None else run.market_time
         segments = segments_of(entry, begins_at)
         first = next(segments)
-        await self._hydration.learn(entry.ticks["instrument"], _day(first.market_time))
+        await self._hydration.learn(entry.ticks["instrument"], day_number(first.market_time))
         if self._is_without_chains(entry):
             self._segments = [whole(entry, begins_at)]
             return
@@ -115,7 +115,7 @@ class ChainsStage:
         for number, segment in enumerate(self._segments):
             chains = self._turning(index, segment)
             if len(chains):
-                await self._hydration.begin_day(chains, _day(segment.market_time))
+                await self._hydration.begin_day(chains, day_number(segment.market_time))
             elif number % _LOOKED_AT_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
@@ -249,14 +249,14 @@ class ChainsStage:
         touched = self._chains_of(segment.ticks["instrument"])
         mask = rows["exists"] & (rows["run"] == run)
         mask[touched] = self._claimable(touched, run)
-        mask &= (rows["day"] != _day(segment.market_time)) & (rows["expiry"] >= segment.market_time)
+        mask &= (rows["day"] != day_number(segment.market_time)) & (rows["expiry"] >= segment.market_time)
         return np.flatnonzero(mask)
 
     def _begin_day(self, run: Run, segment: Segment) -> None:
         chains = self._turning(run.index, segment)
         if not len(chains):
             return
-        day = _day(run.market_time)
+        day = day_number(run.market_time)
         ids = np.concatenate([self._contracts.ladders[chain].instruments for chain in chains.tolist()])
         self._quotes.begin_day(ids, self._sessions.previous_days(ids, day), self._hydration.stored(ids, day))
         self._table.rows["day"][chains] = day
@@ -378,7 +378,3 @@ def _in_parts(minutes: Sequence[MinuteChain]) -> Iterator[list[MinuteChain]]:
             part = []
     if part:
         yield part
-
-
-def _day(instant: int) -> int:
-    return int(day_numbers(np.array([instant], np.int64))[0])

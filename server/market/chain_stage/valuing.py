@@ -24,7 +24,7 @@ from server.market.chain_stage.quotes import Quotes
 from server.market.chains import LiveChain, prices, quantities
 from server.market.records import CHAIN_CONTRACT, CHAIN_ROW, CONTRACT_LISTED, CONTRACT_STALE, CONTRACT_WITHHELD
 from server.market.runs import Run
-from server.market.sessions import day_numbers
+from server.market.sessions import day_number
 from server.market.telemetry import Meter
 
 Rows = NDArray[np.void]
@@ -124,7 +124,7 @@ class Valuer:
         shown["instrument"] = np.where(listed, ids, 0)
         for name in _SHOWN:
             shown[name] = np.where(counts, rows[name], ABSENT)
-        today = rows["day"] == _day(run.market_time)
+        today = rows["day"] == day_number(run.market_time)
         for name in ("volume", "exchange_oi_change"):
             shown[name][~today] = ABSENT
         shown["liquidity_score"] = np.where(counts, self._books.scores(ids, oldest), np.nan)
@@ -214,7 +214,3 @@ def _parts(ladders: Sequence[Ladder]) -> list[slice]:
     """Where each chain's strikes are among those of all."""
     ends = np.cumsum([len(ladder.strikes) for ladder in ladders]).tolist()
     return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _day(instant: int) -> int:
-    return int(day_numbers(np.array([instant], np.int64))[0])

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import numpy as np
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.timeframes import MINUTE_NS
 from server.market.hub.bar_series import BarSeries, minutes_of, rows_of
 from server.market.hub.board import Board
@@ -15,7 +16,7 @@ from server.market.hub.items import ItemSet
 from server.market.hub.journal import Events, Integers, Moment
 from server.market.hub.position import EntryId, Position, replace
 from server.market.hub.streams import Stream, check_held, pages
-from server.market.hub.wire import NANOSECONDS, EnvelopeLayout, delimited, key_of
+from server.market.hub.wire import EnvelopeLayout, delimited, key_of
 from server.market.records import ABSENT, BAR, BAR_CLOSED, BAR_PARTIAL, PRICE_SCALE
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import bar_pb2, market_data_service_pb2

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.options.arrays import FloatArray
 from server.domain.options.greeks import NAMES as GREEKS
 from server.domain.options.moneyness import nearest_index
 from server.domain.options.time_to_expiry import instant_of_years
-from server.market.chain_messages import NANOSECONDS, basis_fields, fill
+from server.market.chain_messages import basis_fields, fill
 from server.market.chains import prices
 from server.market.hub.bucket_folding import Bucket
 from server.market.metrics_messages import metrics_fields

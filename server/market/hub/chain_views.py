@@ -11,10 +11,11 @@ from datetime import date
 
 import numpy as np
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.expiries import LabelledExpiry, earliest_expiry, resolve_label
 from server.domain.options.arrays import BoolArray, FloatArray
 from server.domain.options.strike_range import StrikeRange, select_strikes
-from server.market.chain_messages import NANOSECONDS, ChainMessages
+from server.market.chain_messages import ChainMessages
 from server.market.hub.chains import ChainChanges, Key
 from server.market.hub.wire import delimited, key_of
 from strikeline.v1 import option_pb2, option_stream_pb2

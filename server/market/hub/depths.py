@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 from numpy.typing import NDArray
 
+from server.domain.calendar import NANOSECONDS
 from server.market.book import Book
 from server.market.depth_messages import DepthAnalyses, books_of_records, depth_of
 from server.market.hub.channel import Channel, Frame
@@ -16,7 +17,7 @@ from server.market.hub.journal import SUPERSEDED, Events, Moment
 from server.market.hub.position import EntryId, Position
 from server.market.hub.streams import Stream, check_held, pages
 from server.market.hub.ticks import depths_of
-from server.market.hub.wire import NANOSECONDS, EnvelopeLayout, delimited, key_of
+from server.market.hub.wire import EnvelopeLayout, delimited, key_of
 from server.market.records import ABSENT
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import depth_pb2

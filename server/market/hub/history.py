@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from server.domain.calendar import MarketCalendar, Session, exchange_date
+from server.domain.calendar import MarketCalendar, Session, exchange_date, to_nanoseconds
 from server.domain.timeframes import MINUTE_NS, Timeframe
 from server.market.hub.folding import BarRow, bucket_bounds
 from server.market.records import ABSENT, BAR_CLOSED, BAR_PARTIAL
 from server.store.bars import Bar, BarQuery, BarStore
-from server.store.records import STORED_BAR, Records, from_double, from_nullable, to_datetime, to_nanoseconds
+from server.store.records import STORED_BAR, Records, from_double, from_nullable, to_datetime
 
 _DAYS_OF_A_PERIOD = 31
 _DAY = Timeframe.parse("1day")

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.errors import StrikelineError
 from server.domain.prices import format_money, unscale
 from server.market.hub.channel import Channel, Frame
@@ -17,7 +18,7 @@ from server.market.hub.items import ItemSet
 from server.market.hub.journal import Events, Moment
 from server.market.hub.position import EntryId, Position, replace
 from server.market.hub.streams import Stream, check_held, pages
-from server.market.hub.wire import NANOSECONDS, EnvelopeLayout, delimited, key_of
+from server.market.hub.wire import EnvelopeLayout, delimited, key_of
 from server.market.records import ABSENT, M2M, M2M_COMPLETE, M2M_LEG
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import m2m_pb2, m2m_requests_pb2

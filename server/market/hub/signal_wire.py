@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from server.domain.calendar import NANOSECONDS
 from server.domain.futures import PositionMove, PositionSignal, Sentiment
 from server.market.hub.folding import BarRow
-from server.market.hub.wire import NANOSECONDS, delimited, key_of
+from server.market.hub.wire import delimited, key_of
 from server.market.records import ABSENT, BAR_CLOSED, BAR_PARTIAL, PRICE_SCALE
 from strikeline.v1 import futures_pb2, futures_requests_pb2
 

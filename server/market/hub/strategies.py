@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from server.domain.calendar import to_nanoseconds
 from server.market.hub.m2m import LegFact, Sample, StrategyFacts
 from server.market.records import ABSENT, M2M, M2M_COMPLETE, M2M_LEG
 from server.store.m2m import CurrentM2m, M2mStore
-from server.store.records import to_nanoseconds
 from server.store.strategies import Leg, StrategyStore
 
 _PAGE = 1_000

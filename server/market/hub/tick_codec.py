@@ -8,7 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from server.market.hub.wire import NANOSECONDS, delimited, key_of, varint
+from server.domain.calendar import NANOSECONDS
+from server.market.hub.wire import delimited, key_of, varint
 from server.market.records import ABSENT, PRICE_SCALE
 from server.market.wire_columns import Part, doubles, integers, key_table, messages
 from strikeline.v1 import market_data_service_pb2, tick_pb2

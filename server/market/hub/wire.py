@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from google.protobuf.descriptor import Descriptor
 
-NANOSECONDS = 1_000_000_000
+from server.domain.calendar import NANOSECONDS
+
 _LENGTH_DELIMITED = 2
 _ONE_BYTE = tuple(bytes((value,)) for value in range(0x80))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from server.domain.calendar import NANOSECONDS
 from server.market.feeds.replay.ticks import blank_ticks
 from server.market.records import ABSENT
+from server.market.sessions import day_numbers
 
 BAR_ROW: Final = np.dtype(
     [
@@ -31,8 +32,6 @@ Bars = NDArray[np.void]
 
 _PRICES: Final = ("open", "high", "low", "close")
 _STEP_NS: Final = 15 * NANOSECONDS
-_DAY_NS: Final = 86_400 * NANOSECONDS
-_EXCHANGE_OFFSET_NS: Final = 19_800 * NANOSECONDS
 
 
 def check_bars(bars: Bars) -> Bars:
@@ -79,7 +78,7 @@ class BarTicks:
 
     def _cumulative(self, bars: Bars) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The day's volume before and after each bar, absent where the bar has none."""
-        days = (bars["open_time"] + _EXCHANGE_OFFSET_NS) // _DAY_NS
+        days = day_numbers(bars["open_time"])
         before, after = [], []
         rows = zip(
             bars["instrument"].tolist(), days.tolist(), bars["open_time"].tolist(), bars["volume"].tolist(), strict=True

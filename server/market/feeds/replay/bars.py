@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain.calendar import exchange_date
+from server.domain.calendar import DAY_NS, exchange_date
 from server.domain.instruments import InstrumentKind
 from server.domain.timeframes import MINUTE_NS, TIMEFRAMES, Timeframe
 from server.market.feeds.contracts import Contract
@@ -26,7 +26,6 @@ from server.market.records import ABSENT
 _MOST_BARS: Final = 2_000_000
 _SLICE: Final = 8_192
 _DAY: Final = Timeframe.parse("1day")
-_DAY_NS: Final = 86_400_000_000_000
 _LONGEST_DAY: Final = 5
 """Calendar days from a trading day to the next one over the longest run of holidays."""
 
@@ -182,7 +181,7 @@ def _smallest_gap(bars: Bars) -> int:
 
 
 def _check_days(bars: Bars, name: str) -> None:
-    days = _smallest_gap(bars) / _DAY_NS
+    days = _smallest_gap(bars) / DAY_NS
     if days > _LONGEST_DAY:
         raise UnknownFormat(f"{name}: dates are {days:g} days apart: bars of a date are bars of a day")
 

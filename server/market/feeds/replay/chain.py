@@ -20,11 +20,10 @@ from server.market.feeds.replay.texts import Column, Int64s, decimal_of, optiona
 from server.market.feeds.replay.ticks import blank_ticks
 from server.market.feeds.writer import Ticks
 from server.market.records import ABSENT
+from server.market.sessions import day_numbers, day_start
 
 _MICRO: Final = 1_000_000
 _TOLD: Final = ("last_price", "volume", "open_interest", "bid_price", "ask_price")
-_DAY_NS: Final = 86_400_000_000_000
-_EXCHANGE_OFFSET_NS: Final = 19_800_000_000_000
 
 
 def contracts_of(text: str) -> int:
@@ -126,10 +125,10 @@ class ChainTicks:
 
     def has_opened(self, times: Int64s) -> NDArray[np.bool_]:
         """False at times before the first session of their day."""
-        days, where = np.unique((times + _EXCHANGE_OFFSET_NS) // _DAY_NS, return_inverse=True)
+        days, where = np.unique(day_numbers(times), return_inverse=True)
         opens = [
             min((session.open_ns for session in self._context.rules.expiries.calendar.session_on(day)), default=0)
-            for day in (exchange_date(int(number) * _DAY_NS) for number in days)
+            for day in (exchange_date(day_start(int(number))) for number in days)
         ]
         opened: NDArray[np.bool_] = times >= np.array(opens, dtype=np.int64)[where]
         return opened
@@ -182,6 +181,6 @@ class ChainTicks:
 def _lots(underlying: str, times: Int64s) -> Int64s:
     """The lot size at each time; 0 where it is not known."""
     name = canonical_underlying(underlying)
-    days, where = np.unique((times + _EXCHANGE_OFFSET_NS) // _DAY_NS, return_inverse=True)
-    sizes = [lot_size(name, exchange_date(int(day) * _DAY_NS)) or 0 for day in days]
+    days, where = np.unique(day_numbers(times), return_inverse=True)
+    sizes = [lot_size(name, exchange_date(day_start(int(day)))) or 0 for day in days]
     return np.array(sizes, dtype=np.int64)[where]
