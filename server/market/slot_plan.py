@@ -1,4 +1,7 @@
-"""Which slots there are, by the settings: the same in every process of a system."""
+"""Which slots there are and what they publish to, by the settings: the same in every process of a system.
+
+Names of streams are those of `OutputLog`, without the namespace.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,21 @@ def chains_slot(shard: int) -> str:
 def m2m_slot(number: int) -> str:
     """Name of an M2M slot."""
     return f"m2m-{number}"
+
+
+def bars_output(shard: int) -> str:
+    """Name of the stream of `BarsEntry` that the bars slot of a tick shard publishes to."""
+    return f"bars:{shard}"
+
+
+def chains_output(shard: int) -> str:
+    """Name of the stream of `ChainsEntry` that the chains slot of a tick shard publishes to."""
+    return f"chains:{shard}"
+
+
+def m2m_output(number: int) -> str:
+    """Name of the stream of `M2mEntry` that an M2M slot publishes to."""
+    return f"m2m:{number}"
 
 
 def m2m_slot_of(account: str, slots: int) -> int:

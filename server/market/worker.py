@@ -24,7 +24,15 @@ from server.market.log_reader import LogReader
 from server.market.m2m import M2mPorts, M2mSlot, M2mStage
 from server.market.outbox import OutboxRelay, StrategyAnnouncer
 from server.market.sessions import SessionTable
-from server.market.slot_plan import all_slots, bars_slot, chains_slot, m2m_slot
+from server.market.slot_plan import (
+    all_slots,
+    bars_output,
+    bars_slot,
+    chains_output,
+    chains_slot,
+    m2m_output,
+    m2m_slot,
+)
 from server.market.slots import WORK_SHARE, SlotPorts, SlotRunner, SlotTiming
 from server.market.stages import Stage
 from server.market.supervisor import Supervisor, TaskState
@@ -158,7 +166,7 @@ class Worker:
             return BarsStage(sessions, history)
 
         shards = range(self._settings.tick_shards)
-        return [self._slot(bars_slot(shard), make_stage, [shard], f"bars:{shard}") for shard in shards]
+        return [self._slot(bars_slot(shard), make_stage, [shard], bars_output(shard)) for shard in shards]
 
     def _chains_slots(self) -> list[SlotRunner]:
         settings = self._settings
@@ -173,7 +181,7 @@ class Worker:
                 chains_slot(shard),
                 make_stage,
                 [shard],
-                f"chains:{shard}",
+                chains_output(shard),
                 work_share=_CHAINS_WORK_SHARE,
                 aside=True,
             )
@@ -183,7 +191,7 @@ class Worker:
     def _m2m_slots(self) -> list[SlotRunner]:
         slots, shards = self._settings.m2m_slots, range(self._settings.tick_shards)
         return [
-            self._slot(m2m_slot(number), self._m2m_stage_maker(number), shards, f"m2m:{number}")
+            self._slot(m2m_slot(number), self._m2m_stage_maker(number), shards, m2m_output(number))
             for number in range(slots)
         ]
 
@@ -253,10 +261,10 @@ class Worker:
 
 def output_names(settings: Settings) -> list[str]:
     """Names of the streams that the slots publish to."""
-    bars = [f"bars:{shard}" for shard in range(settings.tick_shards)]
-    return [*bars, *chains_outputs(settings), *(f"m2m:{number}" for number in range(settings.m2m_slots))]
+    bars = [bars_output(shard) for shard in range(settings.tick_shards)]
+    return [*bars, *chains_outputs(settings), *(m2m_output(number) for number in range(settings.m2m_slots))]
 
 
 def chains_outputs(settings: Settings) -> list[str]:
     """Those of them that the chains slots publish to."""
-    return [f"chains:{shard}" for shard in range(settings.tick_shards)]
+    return [chains_output(shard) for shard in range(settings.tick_shards)]

@@ -19,6 +19,7 @@ from server.market.hub.position import ORIGIN, EntryId
 from server.market.hub.readers import Source
 from server.market.hub.streams import Stream
 from server.market.runs import Runs
+from server.market.slot_plan import chains_slot
 from strikeline.internal.v1 import log_pb2
 
 SECTION = "published"
@@ -100,7 +101,7 @@ class ChainIntake:
             lost()
 
         return [
-            Source(f"chains-{slot}", stream, partial(self._entry, slot), partial(self._skipped, slot), lose)
+            Source(chains_slot(slot), stream, partial(self._entry, slot), partial(self._skipped, slot), lose)
             for slot, stream in enumerate(self._sources.logs)
         ]
 

@@ -34,6 +34,7 @@ from server.market.hub.streams import Stream
 from server.market.hub.ticks import TicksTopic
 from server.market.records import BAR
 from server.market.sessions import SessionTable
+from server.market.slot_plan import bars_slot, m2m_slot
 from server.store.bars import BarStore
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import stream_pb2
@@ -131,10 +132,10 @@ class Intake:
         sources = [Source("log", self._logs.log, self._log_entry, self._log_skipped, self._lost)]
         for slot, stream in enumerate(self._logs.bars):
             skip = partial(self._bars_moved, slot, market_time=0)
-            sources.append(Source(f"bars-{slot}", stream, partial(self._bars_entry, slot), skip, self._lost))
+            sources.append(Source(bars_slot(slot), stream, partial(self._bars_entry, slot), skip, self._lost))
         for slot, stream in enumerate(self._logs.m2m):
             skip = partial(self._m2m_skipped, slot)
-            sources.append(Source(f"m2m-{slot}", stream, partial(self._m2m_entry, slot), skip, self._lost))
+            sources.append(Source(m2m_slot(slot), stream, partial(self._m2m_entry, slot), skip, self._lost))
         places = [place] + [ORIGIN] * (len(sources) - 1) + list(chain_places)
         sources += self.options.readers(self._lost)
         return {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from google.protobuf.message import Message
 
 from server.domain.calendar import MarketCalendar
 from server.domain.errors import FailedPrecondition
@@ -16,6 +18,7 @@ from server.market.hub.option_buckets import Pieces
 from server.market.hub.position import EntryId
 from server.market.hub.redis_streams import ShardedLog, SlotLog
 from server.market.hub.strategies import StoredStrategies
+from server.market.slot_plan import bars_output, bars_slot, chains_output, chains_slot, m2m_output
 from server.settings import Settings
 from server.store.bars import BarStore
 from server.store.database import Database
@@ -67,21 +70,23 @@ def logs_of(settings: Settings, redis: RedisClient) -> Logs:
     """The streams that the hub reads."""
     namespace, shards = settings.namespace, settings.tick_shards
     log = MarketLog(redis, namespace, shards, settings.log_max_entries)
+
+    def output(name: str, kind: type[Message]) -> SlotLog:
+        return SlotLog(OutputLog(redis, namespace, name), kind)
+
     return Logs(
         log=ShardedLog(log, shards),
-        bars=[SlotLog(OutputLog(redis, namespace, f"bars:{slot}"), log_pb2.BarsEntry) for slot in range(shards)],
-        m2m=[
-            SlotLog(OutputLog(redis, namespace, f"m2m:{slot}"), log_pb2.M2mEntry) for slot in range(settings.m2m_slots)
-        ],
-        chains=[SlotLog(OutputLog(redis, namespace, f"chains:{slot}"), log_pb2.ChainsEntry) for slot in range(shards)],
+        bars=[output(bars_output(shard), log_pb2.BarsEntry) for shard in range(shards)],
+        m2m=[output(m2m_output(number), log_pb2.M2mEntry) for number in range(settings.m2m_slots)],
+        chains=[output(chains_output(shard), log_pb2.ChainsEntry) for shard in range(shards)],
     )
 
 
 def _stores(settings: Settings, database: Database, calendars: Mapping[str, MarketCalendar]) -> Stores:
     checkpoints, pieces = CheckpointStore(database), OptionPieceStore(database)
 
-    async def states(kind: str) -> list[SlotState]:
-        found = [await checkpoints.load(f"{kind}-{slot}") for slot in range(settings.tick_shards)]
+    async def states(name: Callable[[int], str]) -> list[SlotState]:
+        found = [await checkpoints.load(name(slot)) for slot in range(settings.tick_shards)]
         return [
             SlotState(slot, EntryId.parse(it.position), [unpack(payload) for payload in (it.base, *it.deltas)])
             for slot, it in enumerate(found)
@@ -89,10 +94,10 @@ def _stores(settings: Settings, database: Database, calendars: Mapping[str, Mark
         ]
 
     async def book_states() -> list[BookState]:
-        return [BookState(state.place, state.sections) for state in await states("bars")]
+        return [BookState(state.place, state.sections) for state in await states(bars_slot)]
 
     async def chain_states() -> list[SlotState]:
-        return await states("chains")
+        return await states(chains_slot)
 
     return Stores(
         instruments=InstrumentStore(database),
