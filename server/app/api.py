@@ -72,6 +72,7 @@ from server.store.expiry_listings import ExpiryListingStore
 from server.store.expiry_metrics import ExpiryMetricsStore
 from server.store.feed_subscriptions import FeedSubscriptionStore
 from server.store.instruments import InstrumentStore
+from server.store.legs import LegStore
 from server.store.m2m import M2mStore
 from server.store.newest_bars import NewestBars
 from server.store.option_minutes import OptionMinuteStore
@@ -163,9 +164,10 @@ def _servicers(
 ) -> dict[str, object]:
     """The servicers by full service name, but for the system's own. Adds their `caches`."""
     database, market = core.database, LiveMarket(hub)
-    instruments, strategies, m2m = InstrumentStore(database), StrategyStore(database), M2mStore(database)
+    instruments, m2m = InstrumentStore(database), M2mStore(database)
+    strategies, legs = StrategyStore(database), LegStore(database)
     exits = Exits(market, core.settings.freshness_bound)
-    figures = MarkToMarket(hub, StoredStrategies(strategies, m2m), m2m)
+    figures = MarkToMarket(hub, StoredStrategies(strategies, legs, m2m), m2m)
     monitor = make_monitor(core, hub, calendars, _assumptions(core.settings))
     market_data = MarketDataService(hub, instruments, BarStore(database), calendars, monitor)
     listed = ListedExpiries(ExpiryListingStore(database), time.monotonic)
@@ -176,7 +178,7 @@ def _servicers(
         f"{PACKAGE}.InstrumentService": _instrument_service(core, market, calendars),
         f"{PACKAGE}.MarketDataService": market_data,
         f"{PACKAGE}.OptionService": _option_service(core, hub, calendars, listed),
-        f"{PACKAGE}.StrategyService": StrategyService(strategies, instruments, exits, figures),
+        f"{PACKAGE}.StrategyService": StrategyService(strategies, legs, instruments, exits, figures),
     }
 
 

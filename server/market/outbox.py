@@ -15,7 +15,7 @@ from server.market.clock import Clock
 from server.market.entries import STRATEGY_CHANGED
 from server.market.telemetry import Meter
 from server.store.market_log import LogFull
-from server.store.strategies import StrategyStore
+from server.store.strategy_outbox import StrategyOutbox
 from server.store.strategy_values import StrategyState
 from server.store.worker_state import Lease, LeaseLost, LeaseStore
 from strikeline.internal.v1 import log_pb2
@@ -47,9 +47,9 @@ class StrategyAnnouncer:
         payload = to_entry(state, int(self._clock.wall() * 1e9)).SerializeToString()
         await self._log.append([payload] * self._shards)
 
-    async def announce_active(self, strategies: StrategyStore) -> None:
+    async def announce_active(self, outbox: StrategyOutbox) -> None:
         """Appends the states of all active strategies; waits as long as the log is full."""
-        waiting = deque(await strategies.active_states())
+        waiting = deque(await outbox.active_states())
         while waiting:
             try:
                 await self.announce(waiting[0])
@@ -64,7 +64,7 @@ class OutboxRelay:
 
     def __init__(
         self,
-        strategies: StrategyStore,
+        outbox: StrategyOutbox,
         announcer: StrategyAnnouncer,
         leases: LeaseStore,
         *,
@@ -74,7 +74,7 @@ class OutboxRelay:
         clock: Clock,
         meter: Meter,
     ) -> None:
-        self._strategies = strategies
+        self._outbox = outbox
         self._announcer = announcer
         self._leases = leases
         self._owner = owner
@@ -97,7 +97,7 @@ class OutboxRelay:
             return
         self.holds_lease = True
         try:
-            async with self._strategies.outbox_listening() as heard:
+            async with self._outbox.listening() as heard:
                 await self._relay(lease, heard)
         except LeaseLost:
             self._meter.count("strikeline_worker_leases_lost_total", slot=_SLOT)
@@ -116,11 +116,11 @@ class OutboxRelay:
         """Appends one batch of changes, oldest first, as far as the log has room. -> how many."""
         announced: list[int] = []
         with suppress(LogFull):
-            for entry in await self._strategies.outbox_pending(_BATCH):
+            for entry in await self._outbox.pending(_BATCH):
                 await self._announcer.announce(entry.state)
                 announced.append(entry.id)
         if announced:
-            await self._strategies.outbox_done(announced)
+            await self._outbox.done(announced)
             self._meter.count("strikeline_outbox_relayed_total", len(announced))
         return len(announced)
 

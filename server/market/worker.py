@@ -48,7 +48,7 @@ from server.store.m2m import M2mStore
 from server.store.market_log import MarketLog, OutputLog
 from server.store.option_minutes import OptionMinuteStore
 from server.store.redis import RedisClient
-from server.store.strategies import StrategyStore
+from server.store.strategy_outbox import StrategyOutbox
 from server.store.worker_state import CheckpointStore, LeaseStore
 
 _TRIM_INTERVAL = 1.0
@@ -196,11 +196,11 @@ class Worker:
         ]
 
     def _m2m_stage_maker(self, number: int) -> Callable[[], Stage]:
-        strategies = StrategyStore(self._database)
+        outbox = StrategyOutbox(self._database)
         announcer = self._announcer()
         ports = M2mPorts(
             instruments=InstrumentStore(self._database).by_numbers,
-            announce=lambda: announcer.announce_active(strategies),
+            announce=lambda: announcer.announce_active(outbox),
             output=M2mStore(self._database),
         )
         slot = M2mSlot(number, self._settings.m2m_slots, int(self._settings.freshness_bound * 1e9))
@@ -248,7 +248,7 @@ class Worker:
 
     def _relay(self) -> OutboxRelay:
         return OutboxRelay(
-            StrategyStore(self._database),
+            StrategyOutbox(self._database),
             self._announcer(),
             LeaseStore(self._database),
             owner=self._owner,

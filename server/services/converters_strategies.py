@@ -8,7 +8,7 @@ from server.domain.errors import InvalidArgument
 from server.domain.prices import format_money, parse_money
 from server.services.requests import visible
 from server.services.times import timestamp_of
-from server.store.strategies import Leg, LegChanges, NewStrategy, Side, Strategy, StrategyChanges, StrategyStatus
+from server.store.strategy_values import Leg, LegChanges, NewStrategy, Side, Strategy, StrategyChanges, StrategyStatus
 from strikeline.v1 import leg_pb2, strategy_pb2
 from strikeline.v1.leg_requests_pb2 import UpdateLegRequest
 from strikeline.v1.strategy_requests_pb2 import UpdateStrategyRequest

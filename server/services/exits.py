@@ -11,7 +11,7 @@ from server.domain.calendar import NANOSECONDS
 from server.domain.errors import FailedPrecondition, FieldViolation, InvalidArgument
 from server.domain.prices import unscale
 from server.store.records import to_datetime
-from server.store.strategies import Leg
+from server.store.strategy_values import Leg
 
 
 class LastPrices(Protocol):

@@ -14,23 +14,28 @@ from server.services import converters_strategies as convert
 from server.services.exits import Exits, unknown_exits
 from server.services.m2m import MarkToMarket
 from server.services.requests import InstrumentLookup, canonical_or_empty, find_instrument, page_size
-from server.store.strategies import Leg, NewLeg, StrategyStore
+from server.store.legs import MOST_LEGS, LegStore
+from server.store.strategies import StrategyStore
+from server.store.strategy_values import Leg, NewLeg
 from strikeline.v1 import leg_pb2, m2m_pb2, strategy_pb2
 from strikeline.v1 import leg_requests_pb2 as legs_pb
 from strikeline.v1 import m2m_requests_pb2 as m2m_pb
 from strikeline.v1 import strategy_requests_pb2 as pb
-
-ALL_LEGS = 1_000
-"""Most legs of one strategy, by the store's limit."""
 
 
 class StrategyService:
     """Answers from the store as the caller; the store shows nobody else's rows."""
 
     def __init__(
-        self, strategies: StrategyStore, instruments: InstrumentLookup, exits: Exits, m2m: MarkToMarket
+        self,
+        strategies: StrategyStore,
+        legs: LegStore,
+        instruments: InstrumentLookup,
+        exits: Exits,
+        m2m: MarkToMarket,
     ) -> None:
         self._strategies = strategies
+        self._legs = legs
         self._instruments = instruments
         self._exits = exits
         self._m2m = m2m
@@ -104,11 +109,11 @@ class StrategyService:
             notes=given.notes,
         )
         user = call.principal.user
-        return convert.leg_message(await self._strategies.create_leg(user, request.account, request.strategy, new))
+        return convert.leg_message(await self._legs.create(user, request.account, request.strategy, new))
 
     async def ListLegs(self, request: legs_pb.ListLegsRequest, call: Call) -> legs_pb.ListLegsResponse:
         """The legs of a strategy in order of creation."""
-        page = await self._strategies.list_legs(
+        page = await self._legs.list(
             call.principal.user,
             request.account,
             request.strategy,
@@ -126,11 +131,11 @@ class StrategyService:
         """Changes quantity, entry price and notes of an open leg."""
         given, user = request.leg, call.principal.user
         changes = convert.leg_changes(request)
-        leg = await self._strategies.get_leg(user, given.account, given.strategy, given.leg)
+        leg = await self._legs.get(user, given.account, given.strategy, given.leg)
         check_fixed(given, leg)
         if changes.quantity is not None:
             check_quantity(await find_instrument(self._instruments, leg.instrument, "leg.instrument"), changes.quantity)
-        changed = await self._strategies.update_leg(user, given.account, given.strategy, given.leg, changes, given.etag)
+        changed = await self._legs.update(user, given.account, given.strategy, given.leg, changes, given.etag)
         return convert.leg_message(changed)
 
     async def CloseLeg(self, request: legs_pb.CloseLegRequest, call: Call) -> leg_pb2.Leg:
@@ -138,18 +143,16 @@ class StrategyService:
         user = call.principal.user
         price = convert.money("exit_price", request.exit_price) if request.exit_price else None
         if price is None:
-            leg = await self._strategies.get_leg(user, request.account, request.strategy, request.leg)
+            leg = await self._legs.get(user, request.account, request.strategy, request.leg)
             price = self._exits.of([leg], {})[leg.leg]
-        closed = await self._strategies.close_leg(
+        closed = await self._legs.close(
             user, request.account, request.strategy, request.leg, price, self._exits.time(), request.etag
         )
         return convert.leg_message(closed)
 
     async def DeleteLeg(self, request: legs_pb.DeleteLegRequest, call: Call) -> Empty:
         """Removes a leg that was added by mistake."""
-        await self._strategies.delete_leg(
-            call.principal.user, request.account, request.strategy, request.leg, request.etag
-        )
+        await self._legs.delete(call.principal.user, request.account, request.strategy, request.leg, request.etag)
         return Empty()
 
     async def GetM2m(self, request: m2m_pb.GetM2mRequest, call: Call) -> m2m_pb2.StrategyM2m:
@@ -167,7 +170,7 @@ class StrategyService:
                 yield envelope
 
     async def _open_legs(self, user: str, account: str, strategy: str) -> Sequence[Leg]:
-        page = await self._strategies.list_legs(user, account, strategy, ALL_LEGS, open=True)
+        page = await self._legs.list(user, account, strategy, MOST_LEGS, open=True)
         return page.items
 
 

@@ -10,7 +10,8 @@ from server.domain.errors import AlreadyExists, NotFound
 from server.store.database import Database, Row, Transaction
 from server.store.paging import Page, cut, decode_token, encode_token
 from server.store.statements import Statements
-from server.store.strategies import DEFAULT_STRATEGY, insert_strategy
+from server.store.strategies import insert_strategy
+from server.store.strategy_values import DEFAULT_STRATEGY
 
 _SQL = Statements.of("accounts")
 

@@ -1,4 +1,4 @@
-"""SQL as named statements: a `.sql` file beside its repository has a line `-- name: insert_leg` before each."""
+"""SQL as named statements: a `.sql` file beside its repository has a line `-- name: insert` before each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME = re.compile(r"^-- name: (\w+)[ \t]*$", re.MULTILINE)
 
 
 def name_of(text: str) -> str | None:
-    """What a statement of a file is called, as `strategies.insert_leg`; None for any other text."""
+    """What a statement of a file is called, as `legs.insert`; None for any other text."""
     return _names().get(text)
 
 

@@ -20,6 +20,7 @@ from server.store.instruments import InstrumentStore
 from server.store.m2m import M2mStore
 from server.store.market_log import MarketLog
 from server.store.strategies import StrategyStore
+from server.store.strategy_outbox import StrategyOutbox
 from server.store.strategy_values import NewLeg, NewStrategy, Side
 from tests.support.market import instruments, nanoseconds
 from tests.unit.market.m2m_pipeline import M2mWorker
@@ -61,7 +62,7 @@ async def make_strategy(worker_db, api_db) -> tuple[int, int, int]:
 
 async def announce(database, log: MarketLog) -> None:
     """Puts the strategies into the log."""
-    await StrategyAnnouncer(log, 1, SystemClock()).announce_active(StrategyStore(database))
+    await StrategyAnnouncer(log, 1, SystemClock()).announce_active(StrategyOutbox(database))
 
 
 async def bars_stage(database, *, stored: bool = True) -> Callable[[], Stage]:

@@ -4,7 +4,9 @@ from decimal import Decimal
 
 from server.market.records import ABSENT, M2M_COMPLETE
 from server.store.accounts import AccountStore
-from server.store.strategies import NewLeg, NewStrategy, Side, StrategyStore
+from server.store.legs import LegStore
+from server.store.strategies import StrategyStore
+from server.store.strategy_values import NewLeg, NewStrategy, Side
 from tests.streaming.market import publish_samples
 from tests.support.clock import turn
 
@@ -33,5 +35,5 @@ async def one_call(database, market, output):
     store = StrategyStore(database)
     leg = NewLeg(instrument_id=market.instruments[2].instrument_id, side=Side.BUY, quantity=75, entry_price=Decimal(90))
     stored = await store.create("user-1", account.account, NewStrategy(display_name="One call", legs=(leg,)))
-    page = await store.list_legs("user-1", account.account, stored.strategy, 10)
+    page = await LegStore(database).list("user-1", account.account, stored.strategy, 10)
     return Strategy(market, output, stored, page.items[0])

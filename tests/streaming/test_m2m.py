@@ -7,7 +7,7 @@ import pytest
 
 from server.domain.errors import NotFound, Unavailable
 from server.market.hub.options import Subscriber
-from server.store.strategies import StrategyStore
+from server.store.legs import LegStore
 from strikeline.internal.v1 import log_pb2
 from strikeline.v1 import m2m_requests_pb2
 from tests.streaming.clients import HubClient
@@ -25,7 +25,7 @@ def client_of(hub, strategy, options=AT_ONCE, subscriber=USER):
 async def close_at(database, strategy, price):
     """Closes the leg, and tells the log of it."""
     stored = strategy.stored
-    await StrategyStore(database).close_leg(
+    await LegStore(database).close(
         "user-1", stored.account, stored.strategy, strategy.leg.leg, price, strategy.leg.create_time
     )
     state = log_pb2.StrategyState(number=stored.number, strategy=stored.strategy)

@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 from server.market.records import BAR, M2M
-from server.store.strategies import NewLeg, NewStrategy, Side, StrategyStore
+from server.store.strategies import StrategyStore
+from server.store.strategy_values import NewLeg, NewStrategy, Side
 from strikeline.internal.v1.log_pb2 import BarsEntry, M2mEntry
 from tests.streaming.checkers import violations_of
 from tests.streaming.systems import published, restarted, trade_steadily

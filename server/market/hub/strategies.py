@@ -7,8 +7,10 @@ import numpy as np
 from server.domain.calendar import to_nanoseconds
 from server.market.hub.m2m import LegFact, Sample, StrategyFacts
 from server.market.records import ABSENT, M2M, M2M_COMPLETE, M2M_LEG
+from server.store.legs import LegStore
 from server.store.m2m import CurrentM2m, M2mStore
-from server.store.strategies import Leg, StrategyStore
+from server.store.strategies import StrategyStore
+from server.store.strategy_values import Leg
 
 _PAGE = 1_000
 
@@ -16,25 +18,26 @@ _PAGE = 1_000
 class StoredStrategies:
     """Reads strategies under row-level security: a foreign one is not found."""
 
-    def __init__(self, strategies: StrategyStore, m2m: M2mStore) -> None:
+    def __init__(self, strategies: StrategyStore, legs: LegStore, m2m: M2mStore) -> None:
         self._strategies = strategies
+        self._legs = legs
         self._m2m = m2m
 
     async def facts(self, user: str, account: str, strategy: str) -> StrategyFacts:
         """See StrategyReader."""
         found = await self._strategies.get(user, account, strategy)
-        rows = await self._legs(user, account, strategy)
+        rows = await self._all_legs(user, account, strategy)
         legs = {leg.number: LegFact(leg.leg, leg.instrument, leg.open) for leg in rows}
-        realized = await self._strategies.realized(user, account, strategy)
+        realized = await self._legs.realized(user, account, strategy)
         current = await self._m2m.current(user, account, strategy)
         sample = None if current is None else sample_of(found.number, current)
         return StrategyFacts(found.number, strategy, realized, legs, sample)
 
-    async def _legs(self, user: str, account: str, strategy: str) -> list[Leg]:
+    async def _all_legs(self, user: str, account: str, strategy: str) -> list[Leg]:
         legs: list[Leg] = []
         token = ""
         while True:
-            page = await self._strategies.list_legs(user, account, strategy, _PAGE, token)
+            page = await self._legs.list(user, account, strategy, _PAGE, token)
             legs += page.items
             token = page.next_page_token
             if not token:

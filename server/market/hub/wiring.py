@@ -24,6 +24,7 @@ from server.store.bars import BarStore
 from server.store.database import Database
 from server.store.expiry_listings import ExpiryListingStore
 from server.store.instruments import InstrumentStore
+from server.store.legs import LegStore
 from server.store.m2m import M2mStore
 from server.store.market_log import MarketLog, OutputLog
 from server.store.option_pieces import OptionPieceStore
@@ -103,7 +104,7 @@ def _stores(settings: Settings, database: Database, calendars: Mapping[str, Mark
         instruments=InstrumentStore(database),
         calendars=calendars,
         bars=BarStore(database),
-        strategies=StoredStrategies(StrategyStore(database), M2mStore(database)),
+        strategies=StoredStrategies(StrategyStore(database), LegStore(database), M2mStore(database)),
         book_states=book_states,
         chain_states=chain_states,
         listings=ExpiryListingStore(database).listed,

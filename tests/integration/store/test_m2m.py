@@ -10,7 +10,8 @@ from server.store.accounts import AccountStore
 from server.store.database import Database
 from server.store.m2m import CurrentSample, M2mCandle, M2mStore
 from server.store.records import CANDLE, Records
-from server.store.strategies import NewStrategy, Strategy, StrategyStore
+from server.store.strategies import StrategyStore
+from server.store.strategy_values import NewStrategy, Strategy
 from tests.support.market import MINUTE, nanoseconds, utc
 
 OPENED = "2025-11-10T09:15:00"

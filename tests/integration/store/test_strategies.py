@@ -16,7 +16,9 @@ from server.domain.errors import (
 )
 from server.store.accounts import AccountStore
 from server.store.database import Database
-from server.store.strategies import (
+from server.store.legs import LegStore
+from server.store.strategies import StrategyStore
+from server.store.strategy_values import (
     Leg,
     LegChanges,
     NewLeg,
@@ -25,7 +27,6 @@ from server.store.strategies import (
     Strategy,
     StrategyChanges,
     StrategyStatus,
-    StrategyStore,
 )
 from tests.support.market import instruments
 
@@ -45,6 +46,11 @@ async def store(api_db: Database, accounts: AccountStore) -> StrategyStore:
     await accounts.create("asha", "Asha's", "asha-1")
     await accounts.create("ravi", "Ravi's", "ravi-1")
     return StrategyStore(api_db)
+
+
+@pytest.fixture
+def legs(api_db: Database) -> LegStore:
+    return LegStore(api_db)
 
 
 @pytest.fixture
@@ -94,9 +100,9 @@ async def test_a_foreign_account_is_not_found(store: StrategyStore, accounts: Ac
         await accounts.get("ravi", "asha-1")
 
 
-async def test_a_strategy_with_two_legs_has_exactly_two(store: StrategyStore):
+async def test_a_strategy_with_two_legs_has_exactly_two(store: StrategyStore, legs: LegStore):
     made = await store.create("asha", "asha-1", NewStrategy(display_name="Pair", legs=(SOLD, BOUGHT)))
-    page = await store.list_legs("asha", "asha-1", made.strategy, 10)
+    page = await legs.list("asha", "asha-1", made.strategy, 10)
     assert [(leg.instrument, leg.side, leg.quantity) for leg in page.items] == [
         ("NSE:NIFTY 50", Side.SELL, 75),
         ("NSE:RELIANCE", Side.BUY, 50),
@@ -111,9 +117,9 @@ async def test_a_wrong_leg_undoes_the_whole_strategy(store: StrategyStore):
     assert [item.display_name for item in (await store.list("asha", "asha-1", 10)).items] == ["Default Strategy"]
 
 
-async def test_money_is_stored_to_the_last_digit(store: StrategyStore, strategy: Strategy):
+async def test_money_is_stored_to_the_last_digit(legs: LegStore, strategy: Strategy):
     exact = NewLeg(instrument_id=1, side=Side.BUY, quantity=1, entry_price=Decimal("999999999.9999"))
-    leg = await store.create_leg("asha", "asha-1", strategy.strategy, exact)
+    leg = await legs.create("asha", "asha-1", strategy.strategy, exact)
     assert leg.entry_price == Decimal("999999999.9999")
     assert isinstance(leg.entry_price, Decimal)
 
@@ -128,10 +134,10 @@ async def test_money_is_stored_to_the_last_digit(store: StrategyStore, strategy:
         ({"notes": "x" * 501}, "notes"),
     ],
 )
-async def test_the_database_refuses_wrong_legs(store: StrategyStore, strategy: Strategy, changes: dict, field: str):
-    leg = await store.create_leg("asha", "asha-1", strategy.strategy, SOLD)
+async def test_the_database_refuses_wrong_legs(legs: LegStore, strategy: Strategy, changes: dict, field: str):
+    leg = await legs.create("asha", "asha-1", strategy.strategy, SOLD)
     with pytest.raises(InvalidArgument) as raised:
-        await store.update_leg("asha", "asha-1", strategy.strategy, leg.leg, LegChanges(**changes))
+        await legs.update("asha", "asha-1", strategy.strategy, leg.leg, LegChanges(**changes))
     assert raised.value.violations[0].field == field
 
 
@@ -198,10 +204,10 @@ async def test_of_two_writers_with_one_etag_one_wins(store: StrategyStore, strat
     assert sum(isinstance(result, Aborted) for result in results) == 7
 
 
-async def test_concurrent_edits_without_etag_lose_nothing(store: StrategyStore, strategy: Strategy):
-    legs = [store.create_leg("asha", "asha-1", strategy.strategy, SOLD) for _ in range(8)]
+async def test_concurrent_edits_without_etag_lose_nothing(store: StrategyStore, legs: LegStore, strategy: Strategy):
+    added = [legs.create("asha", "asha-1", strategy.strategy, SOLD) for _ in range(8)]
     renamed = store.update("asha", "asha-1", strategy.strategy, StrategyChanges(description="edited"))
-    await asyncio.gather(renamed, *legs)
+    await asyncio.gather(renamed, *added)
     found = await store.get("asha", "asha-1", strategy.strategy)
     assert (found.open_leg_count, found.description, int(found.etag)) == (8, "edited", int(strategy.etag) + 9)
 
@@ -218,57 +224,57 @@ async def test_the_default_strategy_stays(store: StrategyStore, action: str):
         await act()
 
 
-async def test_closing_a_leg_fixes_its_profit(store: StrategyStore, strategy: Strategy):
-    leg = await store.create_leg("asha", "asha-1", strategy.strategy, SOLD)
-    closed = await store.close_leg("asha", "asha-1", strategy.strategy, leg.leg, Decimal("150.25"), NOON)
+async def test_closing_a_leg_fixes_its_profit(legs: LegStore, strategy: Strategy):
+    leg = await legs.create("asha", "asha-1", strategy.strategy, SOLD)
+    closed = await legs.close("asha", "asha-1", strategy.strategy, leg.leg, Decimal("150.25"), NOON)
     assert (closed.realized_pnl, closed.exit_time, closed.open) == (Decimal("2418.75"), NOON, False)
-    assert await store.realized("asha", "asha-1", strategy.strategy) == Decimal("2418.75")
+    assert await legs.realized("asha", "asha-1", strategy.strategy) == Decimal("2418.75")
 
 
-async def test_a_closed_leg_takes_no_changes(store: StrategyStore, strategy: Strategy):
-    leg = await store.create_leg("asha", "asha-1", strategy.strategy, SOLD)
-    await store.close_leg("asha", "asha-1", strategy.strategy, leg.leg, Decimal(1), NOON)
+async def test_a_closed_leg_takes_no_changes(legs: LegStore, strategy: Strategy):
+    leg = await legs.create("asha", "asha-1", strategy.strategy, SOLD)
+    await legs.close("asha", "asha-1", strategy.strategy, leg.leg, Decimal(1), NOON)
     with pytest.raises(FailedPrecondition, match="is closed"):
-        await store.update_leg("asha", "asha-1", strategy.strategy, leg.leg, LegChanges(quantity=1))
+        await legs.update("asha", "asha-1", strategy.strategy, leg.leg, LegChanges(quantity=1))
 
 
-async def test_legs_by_state(store: StrategyStore, strategy: Strategy):
-    first = await store.create_leg("asha", "asha-1", strategy.strategy, SOLD)
-    second = await store.create_leg("asha", "asha-1", strategy.strategy, BOUGHT)
-    await store.close_leg("asha", "asha-1", strategy.strategy, first.leg, Decimal(1), NOON)
-    opened = await store.list_legs("asha", "asha-1", strategy.strategy, 10, open=True)
-    closed = await store.list_legs("asha", "asha-1", strategy.strategy, 10, open=False)
+async def test_legs_by_state(legs: LegStore, strategy: Strategy):
+    first = await legs.create("asha", "asha-1", strategy.strategy, SOLD)
+    second = await legs.create("asha", "asha-1", strategy.strategy, BOUGHT)
+    await legs.close("asha", "asha-1", strategy.strategy, first.leg, Decimal(1), NOON)
+    opened = await legs.list("asha", "asha-1", strategy.strategy, 10, open=True)
+    closed = await legs.list("asha", "asha-1", strategy.strategy, 10, open=False)
     assert (_names(opened.items), _names(closed.items)) == ([second.leg], [first.leg])
 
 
-async def test_an_old_etag_of_a_leg_is_refused(store: StrategyStore, strategy: Strategy):
-    leg = await store.create_leg("asha", "asha-1", strategy.strategy, SOLD)
-    await store.update_leg("asha", "asha-1", strategy.strategy, leg.leg, LegChanges(quantity=150), leg.etag)
+async def test_an_old_etag_of_a_leg_is_refused(legs: LegStore, strategy: Strategy):
+    leg = await legs.create("asha", "asha-1", strategy.strategy, SOLD)
+    await legs.update("asha", "asha-1", strategy.strategy, leg.leg, LegChanges(quantity=150), leg.etag)
     with pytest.raises(Aborted):
-        await store.delete_leg("asha", "asha-1", strategy.strategy, leg.leg, leg.etag)
+        await legs.delete("asha", "asha-1", strategy.strategy, leg.leg, leg.etag)
 
 
-async def test_a_deleted_leg_is_gone(store: StrategyStore, strategy: Strategy):
-    leg = await store.create_leg("asha", "asha-1", strategy.strategy, SOLD)
-    await store.delete_leg("asha", "asha-1", strategy.strategy, leg.leg)
+async def test_a_deleted_leg_is_gone(legs: LegStore, strategy: Strategy):
+    leg = await legs.create("asha", "asha-1", strategy.strategy, SOLD)
+    await legs.delete("asha", "asha-1", strategy.strategy, leg.leg)
     with pytest.raises(NotFound):
-        await store.get_leg("asha", "asha-1", strategy.strategy, leg.leg)
+        await legs.get("asha", "asha-1", strategy.strategy, leg.leg)
 
 
-async def test_closing_a_strategy_closes_every_leg(store: StrategyStore):
+async def test_closing_a_strategy_closes_every_leg(store: StrategyStore, legs: LegStore):
     made = await store.create("asha", "asha-1", NewStrategy(display_name="Pair", legs=(SOLD, BOUGHT)))
-    legs = (await store.list_legs("asha", "asha-1", made.strategy, 10)).items
-    exits = {legs[0].leg: Decimal("180.50"), legs[1].leg: Decimal("41.1234")}
+    both = (await legs.list("asha", "asha-1", made.strategy, 10)).items
+    exits = {both[0].leg: Decimal("180.50"), both[1].leg: Decimal("41.1234")}
     closed = await store.close("asha", "asha-1", made.strategy, exits, NOON)
     assert (closed.status, closed.open_leg_count) == (StrategyStatus.CLOSED, 0)
-    assert await store.realized("asha", "asha-1", made.strategy) == Decimal(150 + 50)
+    assert await legs.realized("asha", "asha-1", made.strategy) == Decimal(150 + 50)
 
 
-async def test_a_missing_exit_price_closes_nothing(store: StrategyStore):
+async def test_a_missing_exit_price_closes_nothing(store: StrategyStore, legs: LegStore):
     made = await store.create("asha", "asha-1", NewStrategy(display_name="Pair", legs=(SOLD, BOUGHT)))
-    legs = (await store.list_legs("asha", "asha-1", made.strategy, 10)).items
+    both = (await legs.list("asha", "asha-1", made.strategy, 10)).items
     with pytest.raises(FailedPrecondition) as raised:
-        await store.close("asha", "asha-1", made.strategy, {legs[0].leg: Decimal(1)}, NOON)
+        await store.close("asha", "asha-1", made.strategy, {both[0].leg: Decimal(1)}, NOON)
     assert raised.value.reason == "PRICE_UNAVAILABLE"
     assert (await store.get("asha", "asha-1", made.strategy)).open_leg_count == 2
 
@@ -280,19 +286,19 @@ async def test_closing_and_archiving_twice_change_nothing(store: StrategyStore, 
     assert await store.archive("asha", "asha-1", strategy.strategy) == archived
 
 
-async def test_a_closed_strategy_takes_no_legs(store: StrategyStore, strategy: Strategy):
+async def test_a_closed_strategy_takes_no_legs(store: StrategyStore, legs: LegStore, strategy: Strategy):
     await store.close("asha", "asha-1", strategy.strategy, {}, NOON)
     with pytest.raises(FailedPrecondition) as raised:
-        await store.create_leg("asha", "asha-1", strategy.strategy, SOLD)
+        await legs.create("asha", "asha-1", strategy.strategy, SOLD)
     assert raised.value.reason == "STRATEGY_NOT_ACTIVE"
 
 
 @pytest.mark.parametrize("user", ["ravi", "nobody", ""])
-async def test_a_foreign_strategy_is_not_found(store: StrategyStore, strategy: Strategy, user: str):
+async def test_a_foreign_strategy_is_not_found(store: StrategyStore, legs: LegStore, strategy: Strategy, user: str):
     with pytest.raises(NotFound):
         await store.get(user, "asha-1", strategy.strategy)
     with pytest.raises(NotFound):
-        await store.create_leg(user, "asha-1", strategy.strategy, SOLD)
+        await legs.create(user, "asha-1", strategy.strategy, SOLD)
 
 
 async def test_nothing_is_created_in_a_foreign_account(store: StrategyStore):

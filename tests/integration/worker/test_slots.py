@@ -15,9 +15,11 @@ from server.market.telemetry import NoMeter
 from server.market.trimming import LogTrimmer
 from server.settings import Settings
 from server.store.accounts import AccountStore
+from server.store.legs import LegStore
 from server.store.m2m import M2mStore
 from server.store.market_log import MarketLog, OutputLog, id_key
 from server.store.strategies import StrategyStore
+from server.store.strategy_outbox import StrategyOutbox
 from server.store.strategy_values import LegChanges, NewLeg, NewStrategy, Side
 from server.store.worker_state import CheckpointStore, LeaseStore
 from strikeline.internal.v1.log_pb2 import LogEntry, LogEntryKind
@@ -195,19 +197,19 @@ async def test_under_pressure_age_does_not_count(worker_db, market_log, committe
 async def test_every_change_of_a_strategy_reaches_the_log_in_order(worker_db, api_db, market_log, start_worker):
     _, stock = (row.instrument_id for row in await instruments(worker_db))
     await AccountStore(api_db).create("user-1", "Main", "acc-1")
-    strategies = StrategyStore(api_db)
+    strategies, legs = StrategyStore(api_db), LegStore(api_db)
 
     async with start_worker():
         created = await strategies.create("user-1", "acc-1", NewStrategy(display_name="One"))
         new = NewLeg(instrument_id=stock, side=Side.SELL, quantity=50, entry_price=Decimal("100.25"))
-        leg = await strategies.create_leg("user-1", "acc-1", created.strategy, new)
-        await strategies.update_leg("user-1", "acc-1", created.strategy, leg.leg, LegChanges(quantity=75))
+        leg = await legs.create("user-1", "acc-1", created.strategy, new)
+        await legs.update("user-1", "acc-1", created.strategy, leg.leg, LegChanges(quantity=75))
         states = await states_in_log(market_log, created.number, revisions=3)
 
     assert [[(leg.direction, leg.quantity, leg.entry_price) for leg in state.legs] for state in states] == [
         [], [(-1, 50, 1_002_500)], [(-1, 75, 1_002_500)],
     ]  # fmt: skip
-    assert await StrategyStore(worker_db).outbox_waiting() == 0
+    assert await StrategyOutbox(worker_db).pending(1) == []
 
 
 async def states_in_log(log, number: int, revisions: int) -> list:
@@ -232,8 +234,8 @@ async def test_a_first_start_follows_strategies_that_the_outbox_has_forgotten(
     await AccountStore(api_db).create("user-1", "Main", "acc-1")
     leg = NewLeg(instrument_id=stock, side=Side.BUY, quantity=1, entry_price=Decimal(0))
     created = await StrategyStore(api_db).create("user-1", "acc-1", NewStrategy(display_name="One", legs=(leg,)))
-    store = StrategyStore(worker_db)
-    await store.outbox_done([entry.id for entry in await store.outbox_pending(100)])
+    outbox = StrategyOutbox(worker_db)
+    await outbox.done([entry.id for entry in await outbox.pending(100)])
     feed = LogFeed(market_log)
 
     async with start_worker():

@@ -7,7 +7,7 @@ import pytest
 from server.market.outbox import OutboxRelay, StrategyAnnouncer
 from server.market.telemetry import NoMeter
 from server.store.market_log import LogFull
-from server.store.strategies import OutboxEntry
+from server.store.strategy_outbox import OutboxEntry
 from server.store.strategy_values import StrategyState
 from tests.support.clock import VirtualClock
 
@@ -23,10 +23,10 @@ class Outbox:
 
     waiting: list[OutboxEntry]
 
-    async def outbox_pending(self, limit: int) -> list[OutboxEntry]:
+    async def pending(self, limit: int) -> list[OutboxEntry]:
         return self.waiting[:limit]
 
-    async def outbox_done(self, ids: list[int]) -> None:
+    async def done(self, ids: list[int]) -> None:
         self.waiting = [entry for entry in self.waiting if entry.id not in ids]
 
 
