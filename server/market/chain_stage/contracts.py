@@ -115,6 +115,17 @@ class Contracts:
         numbers: list[int] = np.unique(ids[~self.known[ids]]).tolist()
         return numbers
 
+    def chains_of(self, ids: Ids) -> Numbers:
+        """Numbers of the chains that these instruments are options of, ascending."""
+        chains = self.chain_of[ids]
+        touched = np.zeros(len(self.keys), dtype=np.bool_)
+        touched[chains[chains != NONE]] = True
+        return np.flatnonzero(touched)
+
+    def first_contracts(self, chains: Numbers) -> Ids:
+        """An option of each chain, which tells its market."""
+        return np.array([self.ladders[chain].instruments[0] for chain in chains.tolist()], np.int32)
+
     def list_contracts(self, keys: Iterable[Key], contracts: Sequence[Instrument]) -> None:
         """All contracts of these expiries, as the instrument master has them now."""
         rows: defaultdict[Key, list[Instrument]] = defaultdict(list)

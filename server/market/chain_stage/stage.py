@@ -11,7 +11,7 @@ belongs to the last minute of the session, which is over when market time is bey
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -23,12 +23,14 @@ from server.market.chain_stage.chain_table import SAVED, ChainTable
 from server.market.chain_stage.contracts import NONE, Contracts
 from server.market.chain_stage.hydration import Hydration
 from server.market.chain_stage.minutes import GATHERED, Closing, Minutes
+from server.market.chain_stage.newest import NewestChains
 from server.market.chain_stage.order_books import BOOK, OrderBooks
 from server.market.chain_stage.ports import ChainOutput, ChainReference, ChainRules
 from server.market.chain_stage.quotes import QUOTE, Quotes
 from server.market.chain_stage.segments import Segment, segments_of, whole
+from server.market.chain_stage.unsaved import UnsavedMinutes
 from server.market.chain_stage.valuing import Valuer
-from server.market.chains import LiveChain, MinuteChain, key_of, pack_entries, unpack_entries
+from server.market.chains import MinuteChain
 from server.market.checkpoints import CheckpointUnreadable
 from server.market.entries import RUN_ENDED, RUN_STARTED, TICKS, Entry
 from server.market.records import CHAIN_ROW
@@ -43,9 +45,6 @@ _LAYOUT = sha256(repr([QUOTE.descr, BOOK.descr, GATHERED.descr, CHAIN_ROW.descr,
 
 _LOOKED_AT_AT_ONCE = 64
 """Segments that are looked at before other tasks get their turn."""
-
-_STRIKES_AT_ONCE = 250
-"""Rows of minutes that are handed to the database at a time: encoding more would stop the event loop."""
 
 Rows = NDArray[np.void]
 Ids = NDArray[np.int32]
@@ -63,6 +62,19 @@ class _Outcome:
     minutes: list[MinuteChain] = field(default_factory=list)
     ended: list[ChainKey] = field(default_factory=list)
 
+    def message(self, appended_at: int) -> bytes | None:
+        """The ChainsEntry of it; None when there is nothing to publish. `appended_at` is the entry's."""
+        if not (self.chains or self.minutes or self.ended):
+            return None
+        return ChainsEntry(
+            run=self.run,
+            market_time=self.market_time,
+            appended_at=appended_at,
+            chains=self.chains,
+            minutes=[minute.message() for minute in self.minutes],
+            ended=self.ended,
+        ).SerializeToString()
+
 
 class ChainsStage:
     """Quotes, chains and minutes of one shard."""
@@ -76,7 +88,6 @@ class ChainsStage:
         meter: Meter | None = None,
     ) -> None:
         self._sessions = sessions
-        self._output = output
         self._runs = Runs()
         self._contracts = Contracts()
         self._quotes = Quotes(self._runs)
@@ -85,11 +96,8 @@ class ChainsStage:
         self._minutes = Minutes(self._books)
         self._valuer = Valuer(self._contracts, self._table, self._quotes, self._books, rules, meter or NoMeter())
         self._hydration = Hydration(self._contracts, self._table, self._quotes, sessions, reference)
-        self._live: dict[int, LiveChain] = {}
-        self._states: dict[int, ChainState] = {}
-        self._changed: dict[int, ChainKey | None] = {}
-        self._unsaved: list[MinuteChain] = []
-        self._saving: list[MinuteChain] = []
+        self._newest = NewestChains(self._contracts)
+        self._unsaved = UnsavedMinutes(output)
         self._segments: list[Segment] = []
         self._outcome = _Outcome()
 
@@ -136,15 +144,15 @@ class ChainsStage:
         elif entry.kind == TICKS:
             await self._ticked(entry)
         self._hydration.forget()
-        return self._published(entry)
+        return self._outcome.message(entry.appended_at)
 
     async def save(self, transaction: Transaction) -> int:
         """Writes the minutes that were over when `sections` was called. -> how many rows."""
-        return sum([await self._output.save_minutes(transaction, part) for part in _in_parts(self._saving)])
+        return await self._unsaved.save(transaction)
 
     def saved(self) -> None:
         """Rows and sections are committed."""
-        self._saving = []
+        self._unsaved.saved()
 
     def sections(self, *, full: bool) -> Mapping[str, bytes]:
         """Checkpoint sections: everything, or what changed since the last ones; small ones are always whole.
@@ -159,10 +167,10 @@ class ChainsStage:
             "minutes": self._minutes.snapshot(full=full),
             "runs": self._runs.dump(),
             "chains": self._table.dump(),
-            "published": pack_entries(self._newest(full=full)),
+            "published": self._newest.snapshot(full=full),
         }
-        self._saving, self._unsaved = [*self._saving, *self._unsaved], []
-        self._changed.clear()
+        self._unsaved.begin_commit()
+        self._newest.forget_changes()
         self._quotes.forget_changes()
         self._books.forget_changes()
         self._minutes.forget_changes()
@@ -177,12 +185,7 @@ class ChainsStage:
         self._books.restore(sections["books"])
         self._minutes.restore(sections["minutes"])
         self._table.load(sections["chains"])
-        for entry in unpack_entries(sections["published"]):
-            for state in entry.chains:
-                live = LiveChain.parse(state, entry.run)
-                self._keep(self._contracts.chain((live.underlying, live.expiry)), live, state)
-        for chain in set(self._live) - set(self._table.existing().tolist()):
-            del self._live[chain], self._states[chain]
+        self._newest.restore(sections["published"], self._table.existing().tolist())
 
     def _is_without_chains(self, entry: Entry) -> bool:
         """No chain exists and the entry tells of no option: then nothing can come of it before its end."""
@@ -237,16 +240,14 @@ class ChainsStage:
         self._table.remove(chains)
         for chain in chains.tolist():
             self._forget(chain)
-            if chain in self._live:
-                del self._live[chain], self._states[chain]
-                key = key_of(*self._contracts.keys[chain])
+            key = self._newest.end(chain)
+            if key is not None:
                 self._outcome.ended.append(key)
-                self._changed[chain] = key
 
     def _turning(self, run: int, segment: Segment) -> Numbers:
         """Chains that a trading day begins for with this segment: the run's, and those that it brings ticks of."""
         rows = self._table.rows
-        touched = self._chains_of(segment.ticks["instrument"])
+        touched = self._contracts.chains_of(segment.ticks["instrument"])
         mask = rows["exists"] & (rows["run"] == run)
         mask[touched] = self._claimable(touched, run)
         mask &= (rows["day"] != day_number(segment.market_time)) & (rows["expiry"] >= segment.market_time)
@@ -269,18 +270,11 @@ class ChainsStage:
             taken &= self._runs.live(owners)
         return ~taken
 
-    def _chains_of(self, ids: Ids) -> Numbers:
-        """Chains that these instruments are options of, ascending."""
-        chains = self._contracts.chain_of[ids]
-        touched = np.zeros(len(self._table.rows), dtype=np.bool_)
-        touched[chains[chains != NONE]] = True
-        return np.flatnonzero(touched)
-
     def _touch(self, run: Run, ids: Ids) -> None:
         """What was valued with these instruments is to be valued again; chains of new options begin."""
         if not len(ids):
             return
-        chains = self._chains_of(ids)
+        chains = self._contracts.chains_of(ids)
         rows = self._table.rows
         chains = chains[rows["expiry"][chains] >= run.market_time]
         fresh = ~rows["exists"][chains] | (rows["run"][chains] != run.index)
@@ -312,22 +306,17 @@ class ChainsStage:
             return
         valued = self._valuer.value(chains, run)
         times = np.full(len(chains), run.market_time, np.int64)
-        minutes = self._sessions.minutes(self._first_contracts(chains), times)
+        minutes = self._sessions.minutes(self._contracts.first_contracts(chains), times)
         self._table.valued(chains, run.market_time, minutes)
         self._minutes.add(valued, minutes.inside)
         for chain, live in zip(chains.tolist(), valued.chains, strict=True):
-            self._keep(chain, live, live.state())
-            self._changed[chain] = None
-            self._outcome.chains.append(self._states[chain])
-
-    def _keep(self, chain: int, live: LiveChain, state: ChainState) -> None:
-        self._live[chain], self._states[chain] = live, state
+            self._outcome.chains.append(self._newest.valued(chain, live))
 
     def _close(self, chains: Numbers) -> None:
         if not len(chains):
             return
         opened = self._table.rows["minute"][chains]
-        located = self._sessions.locate(self._first_contracts(chains), opened)
+        located = self._sessions.locate(self._contracts.first_contracts(chains), opened)
         columns = (
             self._table.rows["samples"][chains].tolist(),
             opened.tolist(),
@@ -335,46 +324,8 @@ class ChainsStage:
             (located.day_open == opened).tolist(),
         )
         minutes = self._minutes.close(
-            [Closing(self._live[chain], *values) for chain, *values in zip(chains.tolist(), *columns, strict=True)]
+            [Closing(self._newest[chain], *values) for chain, *values in zip(chains.tolist(), *columns, strict=True)]
         )
         self._table.closed(chains)
         self._outcome.minutes.extend(minutes)
-        self._unsaved.extend(minutes)
-
-    def _first_contracts(self, chains: Numbers) -> Ids:
-        """A contract of each chain, which tells its market."""
-        return np.array([self._contracts.ladders[chain].instruments[0] for chain in chains.tolist()], np.int32)
-
-    def _newest(self, *, full: bool) -> list[ChainsEntry]:
-        """The newest states of all chains, or of those that changed, by run; and what ended."""
-        entries: dict[str, ChainsEntry] = {}
-        for chain in self._live if full else [chain for chain in self._changed if chain in self._live]:
-            run = self._live[chain].run
-            entries.setdefault(run, ChainsEntry(run=run)).chains.append(self._states[chain])
-        ended = [key for chain, key in self._changed.items() if key is not None and chain not in self._live]
-        return [*([ChainsEntry(ended=ended)] if ended and not full else []), *entries.values()]
-
-    def _published(self, entry: Entry) -> bytes | None:
-        outcome = self._outcome
-        if not (outcome.chains or outcome.minutes or outcome.ended):
-            return None
-        return ChainsEntry(
-            run=outcome.run,
-            market_time=outcome.market_time,
-            appended_at=entry.appended_at,
-            chains=outcome.chains,
-            minutes=[minute.message() for minute in outcome.minutes],
-            ended=outcome.ended,
-        ).SerializeToString()
-
-
-def _in_parts(minutes: Sequence[MinuteChain]) -> Iterator[list[MinuteChain]]:
-    """The minutes a few at a time, in their order."""
-    part: list[MinuteChain] = []
-    for minute in minutes:
-        part.append(minute)
-        if sum(len(item.rows) for item in part) >= _STRIKES_AT_ONCE:
-            yield part
-            part = []
-    if part:
-        yield part
+        self._unsaved.add(minutes)
