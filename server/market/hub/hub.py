@@ -17,7 +17,7 @@ from server.market.clock import Clock, SystemClock
 from server.market.hub import bars, chain_requests, depths, m2m, option_buckets, option_chains, signals, ticks
 from server.market.hub.chain_requests import ChainRequest
 from server.market.hub.chains import ChainBoard
-from server.market.hub.channel import FLUSH_INTERVALS, QueueDepth, QueueLimits
+from server.market.hub.channel import QueueDepth, QueueLimits
 from server.market.hub.delivery import Delivery, Desk
 from server.market.hub.feed import FeedState
 from server.market.hub.intake import Intake, Logs, Stores
@@ -25,6 +25,7 @@ from server.market.hub.options import DeliveryOptions, Subscriber
 from server.market.hub.position import EntryId
 from server.market.hub.quotes import Quote, quote_of, state_of
 from server.market.hub.registry import StreamCounts, StreamRecord, StreamRegistry
+from server.market.hub.rhythm import Rhythm
 from server.market.hub.signals import SignalKind
 from server.market.hub.tokens import TokenSealer
 from server.market.hub.topic import INSTRUMENTS, FollowingTopic, ItemOutcome, Refusal, Subscription, Topic
@@ -33,7 +34,6 @@ from server.market.supervisor import Supervisor, TaskState
 MONITORED = Refusal("INSTRUMENT_NOT_FOUND", "instrument", "monitor_session")
 """How a monitor session's stream fails when none of its instruments is on record any more."""
 
-_TICK = 0.25
 _ALL_TIMEFRAMES = tuple(timeframe.name for timeframe in TIMEFRAMES)
 
 
@@ -68,10 +68,8 @@ class Hub:
         await self._stack.enter_async_context(self._supervisor)
         for name, reader in readers.items():
             self._supervisor.start(f"hub/{name}", reader.run)
-        for interval in FLUSH_INTERVALS:
-            if interval:
-                self._supervisor.start(f"hub/flush-{round(interval * 1000)}", self._flushing(interval))
-        self._supervisor.start("hub/clock", self._ticking)
+        for name, work in Rhythm(self.intake, self._registry, self._clock).tasks().items():
+            self._supervisor.start(f"hub/{name}", work)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -142,21 +140,16 @@ class Hub:
         variant = "analysis" if analysis else ""
         return self._market_data(topic, depths.METHOD, instruments, options, subscriber, variant)
 
-    async def subscribe_m2m(
+    def subscribe_m2m(
         self, account: str, strategy: str, options: DeliveryOptions, subscriber: Subscriber
     ) -> AsyncGenerator[bytes, None]:
         """The strategy's samples, as StreamM2mResponse messages. Raises NotFound unless it is the subscriber's."""
-        self._refuse_when_draining()
-        item = await self.intake.m2m.follow(subscriber.user, account, strategy)
-        try:
-            outcome = ItemOutcome(strategy, key=f"{account}/{strategy}", number=item)
-            subscription = Subscription(m2m.METHOD, (outcome,))
-            delivery = Delivery(self._desk, self.intake.m2m, subscription, options, subscriber)
-            async with contextlib.aclosing(delivery.run()) as envelopes:
-                async for envelope in envelopes:
-                    yield envelope
-        finally:
-            self.intake.m2m.unfollow(item)
+
+        async def follow() -> Subscription:
+            item = await self.intake.m2m.follow(subscriber.user, account, strategy)
+            return Subscription(m2m.METHOD, (ItemOutcome(strategy, key=f"{account}/{strategy}", number=item),))
+
+        return self._following(self.intake.m2m, follow, options, subscriber)
 
     def subscribe_option_chain(
         self,
@@ -316,26 +309,6 @@ class Hub:
     def _wake(self) -> None:
         for stream in self._registry.all():
             stream.wake()
-
-    def _flushing(self, interval: float) -> Callable[[], Awaitable[None]]:
-        async def flush() -> None:
-            due = self._clock.monotonic()
-            while True:
-                due = max(due + interval, self._clock.monotonic())
-                await self._clock.sleep(due - self._clock.monotonic())
-                for channel in self.intake.channels():
-                    channel.pulses[interval].fire(channel.head)
-
-        return flush
-
-    async def _ticking(self) -> None:
-        while True:
-            await self._clock.sleep(_TICK)
-            self.intake.watch.look()
-            for channel in self.intake.channels():
-                channel.trim()
-            for stream in self._registry.all():
-                stream.tick()
 
     def _refuse_when_draining(self) -> None:
         if self._draining:
