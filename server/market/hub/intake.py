@@ -13,7 +13,7 @@ from server.domain.timeframes import Timeframe
 from server.market.book import Book
 from server.market.clock import Clock
 from server.market.hub.bar_series import BarClock, BarSeries
-from server.market.hub.bars import BarsTopic
+from server.market.hub.bars import ToldBars
 from server.market.hub.board import Board
 from server.market.hub.chain_intake import ChainIntake, ChainSources, MainLog, SlotState
 from server.market.hub.channel import LARGEST_BATCH, Channel, QueueLimits
@@ -28,8 +28,9 @@ from server.market.hub.notices import Condition
 from server.market.hub.option_buckets import Pieces
 from server.market.hub.position import ORIGIN, EntryId, Position, replace
 from server.market.hub.readers import Reader, Source
+from server.market.hub.series_topic import SeriesTopic, ToldSeries
 from server.market.hub.signal_topics import SignalTopics
-from server.market.hub.signals import SignalKind, SignalSources, SignalsTopic
+from server.market.hub.signals import SignalKind, ToldSignals
 from server.market.hub.streams import Stream
 from server.market.hub.ticks import TicksTopic
 from server.market.records import BAR
@@ -102,7 +103,7 @@ class Intake:
             self._channel,
         )
         self._board = Board()
-        self._bars: dict[tuple[str, bool], BarsTopic] = {}
+        self._bars: dict[tuple[str, bool], SeriesTopic] = {}
         self._depths: dict[bool, DepthTopic] = {}
         self.signals = SignalTopics(self._signals_topic)
         self._bars_head: tuple[Position, int] = ((ORIGIN,) * len(logs.bars), 0)
@@ -191,7 +192,7 @@ class Intake:
 
     async def _begin(self, entry: log_pb2.BarsEntry) -> None:
         """Nothing is taken in of the entry while what it begins with cannot be read."""
-        begun: list[BarsTopic | SignalsTopic] = []
+        begun: list[SeriesTopic] = []
         while fresh := [it for it in self._topics_of_bars() if it not in begun and not it.knows(entry.run)]:
             for topic in fresh:
                 await topic.begin(entry.run, entry.market_time)
@@ -213,31 +214,30 @@ class Intake:
     async def _reached(self, place: EntryId) -> None:
         await self.ticks.channel.reached((place,))
 
-    def bars(self, timeframe: Timeframe, *, closed_only: bool) -> BarsTopic:
+    def bars(self, timeframe: Timeframe, *, closed_only: bool) -> SeriesTopic:
         """The topic of one timeframe, made at its first use."""
         topic = self._bars.get((timeframe.name, closed_only))
         if topic is None:
-            channel = self._channel(len(self._logs.bars))
-            position, market_time = self._bars_head
-            channel.append(position, market_time, None)
             series = self._bar_series(timeframe, BarHistory(self._stores.bars, self._calendar_of))
-            topic = self._bars[(timeframe.name, closed_only)] = BarsTopic(
-                self._logs.bars, channel, self._board, series, self.directory.key, closed_only=closed_only
-            )
+            told = ToldBars(series, self.directory.key, closed_only=closed_only)
+            topic = self._bars[(timeframe.name, closed_only)] = self._series_topic(told)
         return topic
 
-    def _signals_topic(self, kind: SignalKind) -> SignalsTopic:
+    def _signals_topic(self, kind: SignalKind) -> SeriesTopic:
+        history = BarHistory(self._stores.bars, self._calendar_of)
+        bars = self._bar_series(kind.timeframe, history)
+        return self._series_topic(ToldSignals(bars, history, self.directory.instrument, kind))
+
+    def _series_topic(self, told: ToldSeries) -> SeriesTopic:
         channel = self._channel(len(self._logs.bars))
         position, market_time = self._bars_head
         channel.append(position, market_time, None)
-        history = BarHistory(self._stores.bars, self._calendar_of)
-        sources = SignalSources(self._logs.bars, self._board, history, self.directory.instrument)
-        return SignalsTopic(sources, channel, self._bar_series(kind.timeframe, history), kind)
+        return SeriesTopic(self._logs.bars, channel, self._board, told)
 
     def _bar_series(self, timeframe: Timeframe, history: BarHistory) -> BarSeries:
         return BarSeries(Folder(timeframe, self._calendar_of), history, self._bars_clock)
 
-    def _topics_of_bars(self) -> list[BarsTopic | SignalsTopic]:
+    def _topics_of_bars(self) -> list[SeriesTopic]:
         return [*self._bars.values(), *self.signals.all()]
 
     def depths(self, *, analysis: bool) -> DepthTopic:
@@ -259,7 +259,8 @@ class Intake:
             self.ticks.channel,
             self.m2m.channel,
             *self.options.channels,
-            *(topic.channel for topic in (*self._topics_of_bars(), *self._depths.values())),
+            *(topic.channel for topic in self._topics_of_bars()),
+            *(topic.channel for topic in self._depths.values()),
         ]
 
     def _calendar_of(self, instrument_id: int) -> MarketCalendar:

@@ -84,10 +84,6 @@ class SignalSeries:
         for row in self.folder.bars(instrument):
             self.tape.note(row)
 
-    def newest(self, instrument: int) -> BarRow | None:
-        """The newest bar of a retained contract, or the newest closed one."""
-        return self.folder.newest(instrument, closed_only=self._closed_only)
-
     def forget(self, instrument: int) -> None:
         """Nobody wants the contract any more."""
         self.tape.forget(instrument)

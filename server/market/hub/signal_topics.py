@@ -9,7 +9,8 @@ from typing import Final
 
 from server.domain.errors import ResourceExhausted
 from server.domain.futures import SIGNAL_THRESHOLD
-from server.market.hub.signals import SignalKind, SignalsTopic
+from server.market.hub.series_topic import SeriesTopic
+from server.market.hub.signals import SignalKind
 
 MOST_THRESHOLDS: Final = 32
 """Most topics of other thresholds than the usual one in one process: each compares every bar of its contracts."""
@@ -18,16 +19,16 @@ MOST_THRESHOLDS: Final = 32
 class SignalTopics:
     """Makes topics at their first use. Those of the usual threshold stay, others while somebody uses them."""
 
-    def __init__(self, make: Callable[[SignalKind], SignalsTopic]) -> None:
+    def __init__(self, make: Callable[[SignalKind], SeriesTopic]) -> None:
         self._make = make
-        self._topics: dict[SignalKind, SignalsTopic] = {}
+        self._topics: dict[SignalKind, SeriesTopic] = {}
         self._users: Counter[SignalKind] = Counter()
 
-    def all(self) -> list[SignalsTopic]:
+    def all(self) -> list[SeriesTopic]:
         """The topics that there are."""
         return list(self._topics.values())
 
-    def get(self, kind: SignalKind) -> SignalsTopic:
+    def get(self, kind: SignalKind) -> SeriesTopic:
         """The topic of a kind. Raises ResourceExhausted when it would be one threshold too many."""
         topic = self._topics.get(kind)
         if topic is None:
@@ -37,7 +38,7 @@ class SignalTopics:
         return topic
 
     @contextlib.contextmanager
-    def used(self, kind: SignalKind) -> Iterator[SignalsTopic]:
+    def used(self, kind: SignalKind) -> Iterator[SeriesTopic]:
         """The topic of a kind, which stays until the block is left. Raises as `get` does."""
         topic = self.get(kind)
         self._users[kind] += 1
