@@ -23,6 +23,7 @@ from strikeline.internal.v1 import log_pb2
 from tests.support.market import instruments
 from tests.support.network import faulty_network
 from tests.support.ticker import OPEN_SECONDS, depth, encoded, option, polled, pushed, ticker_feed
+from tests.support.waiting import eventually
 
 OPEN = OPEN_SECONDS * 10**9
 
@@ -119,10 +120,12 @@ async def test_a_lost_subscription_is_renewed_and_what_was_missed_is_on_record(
         await ticker.publish("underlying", polled(ts=OPEN_SECONDS + 10))
         await ticker.until(lambda found: len(ticks_in(found)) == 1)
         network.break_connections()
-        await ticker.until_metric("strikeline_ticker_reconnects_total", 1)
+        await eventually(lambda: not ticker.metric("strikeline_ticker_connected"), beside=ticker.feed)
+        await ticker.until_metric("strikeline_ticker_connected", 1)
         await ticker.until_subscribed()
         await ticker.publish("underlying", polled(ts=OPEN_SECONDS + 190))
         await ticker.until(lambda found: len(ticks_in(found)) == 2)
+        assert ticker.metric("strikeline_ticker_reconnects_total") == 1
 
     (outage,) = await FeedRunStore(worker_db).unfilled(10)
     assert (outage.reason, outage.started_at, outage.ended_at) == (
