@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
-INTERVAL = 0.002
+INTERVAL = 0.01
 """Seconds between two looks."""
 PATIENCE = 30.0
 """Seconds after which what should come by itself counts as missing."""

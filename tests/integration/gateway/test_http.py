@@ -10,8 +10,8 @@ import pytest
 from gateway.settings import GatewaySettings
 from server.rpc.call import Principal
 from tests.integration.gateway.servicers import POOL, Api, Probes, running_api
-from tests.integration.gateway.waiting import until
 from tests.support.gateway import SECURITY, RunningGateway, running_gateway
+from tests.support.waiting import eventually
 
 QUOTE = "/v1/quotes:batchGet?instruments=NSE:NIFTY%2050"
 
@@ -33,11 +33,11 @@ async def test_a_call_is_answered_with_quota_and_time(client: httpx.AsyncClient)
 
 async def test_a_client_that_leaves_ends_its_call(client: httpx.AsyncClient, api: Api) -> None:
     asked = asyncio.create_task(client.get("/v1/quotes:batchGet?instruments=NSE:SLOW"))
-    await until(lambda: api.market.open_calls == 1)
+    await eventually(lambda: api.market.open_calls == 1)
 
     asked.cancel()
 
-    await until(lambda: api.market.open_calls == 0)
+    await eventually(lambda: api.market.open_calls == 0)
     metrics = (await client.get("/metrics")).text
     assert 'requests_total{rpc="MarketDataService.BatchGetQuotes",status="499"} 1.0' in metrics
 
