@@ -24,6 +24,7 @@ def let_in(url: str, roles: Sequence[str]) -> None:
     with psycopg.connect(url, connect_timeout=10) as connection:
         if connection.execute(_SUPERUSER).fetchone() != (True,):
             return
+        connection.execute("SET LOCAL statement_timeout = '30s'")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         for (role,) in connection.execute(_WITHOUT, [list(roles)]).fetchall():
             secret = connection.pgconn.encrypt_password(unquote(password).encode(), role.encode()).decode()

@@ -89,6 +89,9 @@ def test_bars_that_are_not_over_can_be_left_out() -> None:
 
     assert made.apply(entry(0), [minute(0, 100, 10)]) == []
     assert [row.open_time for row in made.apply(entry(3), [minute(3, 101, 10)])] == [OPEN]
+    newest = made.folder.newest(1, closed_only=True)
+    assert newest is not None
+    assert newest.open_time == OPEN
 
 
 def test_the_end_of_a_session_closes_the_present_bar() -> None:
